@@ -1,0 +1,67 @@
+# The only task runner. `make` alone prints this help.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_READY := $(VENV)/.run-ready
+DEV_READY := $(VENV)/.dev-ready
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" pyproject.toml
+
+.PHONY: help run test check bench image-test lock format clean
+
+help: ## Print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "authsvc needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+# Two stamps: a newcomer's `make run` does not wait for the linters and the browser driver.
+$(RUN_READY): requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the service needs from requirements/run.txt …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/run.txt
+	@$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(DEV_READY): requirements/dev.txt $(RUN_READY)
+	@echo "Installing the development tools from requirements/dev.txt …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+run: $(RUN_READY) ## Serve http://127.0.0.1:8080 on an embedded PostgreSQL; Ctrl-C stops both
+	@exec $(BIN)/authsvc dev
+
+test: $(DEV_READY) ## Run the whole suite, browser included (ARGS="-k login" goes to pytest)
+	@./tests/install-browser
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files
+	@./.ci/check $(BIN)
+
+bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash rate, in one run
+	@./bench/install-wrk
+	@$(BIN)/python -m bench $(ARGS)
+
+image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities
+	@./tests/image-test
+
+lock: $(DEV_READY) ## Bring requirements/*.txt up to date with pyproject.toml (UPGRADE=1 takes new versions)
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group dev --output-file requirements/dev.txt
+	@$(COMPILE) --constraint requirements/dev.txt --output-file requirements/service.txt
+	@$(COMPILE) --extra embedded --constraint requirements/dev.txt --group run --output-file requirements/run.txt
+
+format: $(DEV_READY) ## Format Python and templates
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+	@$(BIN)/djlint --reformat --quiet templates || true
+
+clean: ## Remove what the targets made, but not your data in .authsvc/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist

@@ -1,0 +1,18 @@
+-- name: insert_user(public_id, email, password_hash, now)^
+insert into users (public_id, email, password_hash, created_at, updated_at)
+values (:public_id, :email, :password_hash, :now, :now)
+returning public_id, email, created_at, updated_at;
+
+-- name: user_by_public_id(public_id)^
+select public_id, email, created_at, updated_at
+from users
+where public_id = :public_id;
+
+-- name: insert_imported(public_ids, emails, password_hashes, now)
+-- Rows of addresses that exist already are left as they are.
+insert into users (public_id, email, password_hash, created_at, updated_at)
+select imported.public_id, imported.email, imported.password_hash, :now::timestamptz, :now::timestamptz
+from unnest(:public_ids::uuid[], :emails::text[], :password_hashes::text[])
+  as imported (public_id, email, password_hash)
+on conflict on constraint users_email_key do nothing
+returning email;

@@ -1,0 +1,12 @@
+"""authsvc: register, log in, and JSON Web Tokens that any service can verify.
+
+The house, top floor first; a floor imports only the floors below it (`make check` holds it):
+
+    __main__     the command line: the only reader of os.environ and argv
+    app          the composition: Config in, web.Application out
+    web/         HTTP: doors (JSON and form side by side), guard, problems, pages
+    middleware   the guard for other services, against our published keys
+    flows/       what the service does for somebody: no HTTP and no SQL in it
+    store/ passwords signing metrics       one door to each outside thing
+    clock entropy emails password_policy events refusals config logs resources    words, no I/O
+"""

@@ -1,0 +1,143 @@
+"""The command line: the only reader of os.environ and argv."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from authsvc import dev, logs, operations, signing
+from authsvc.config import Config, ConfigError, settings
+from authsvc.embedded import EmbeddedError
+from authsvc.server import ServerError, run
+from authsvc.store import migrations
+
+EX_CONFIG = 78
+"""sysexits.h: something was found in a misconfigured state."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        cli(prog_name="authsvc")
+    except ConfigError as error:
+        click.echo("authsvc cannot start with this configuration:", err=True)
+        for fault in error.faults:
+            click.echo(f"  - {fault}", err=True)
+        sys.exit(EX_CONFIG)
+    except (ServerError, EmbeddedError, migrations.MigrationError, operations.OperationError) as error:
+        _fail(str(error))
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.echo(f"authsvc: {sentence}", err=True)
+    sys.exit(1)
+
+
+def _config(environ: Mapping[str, str] | None = None) -> Config:
+    config = Config.read(os.environ if environ is None else environ, check_keys=signing.read_key_set)
+    logs.configure(config.logging.format, config.logging.level)
+    return config
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="authsvc")
+def cli() -> None:
+    """Register, log in, and JSON Web Tokens that any service can verify.
+
+    Settings are environment variables: `authsvc check-config` shows them, docs/configuration.md explains them.
+    """
+
+
+@cli.command()
+def serve() -> None:
+    """Serve until SIGTERM. Apply migrations before, with `authsvc migrate`."""
+    run(_config())
+
+
+@cli.command(name="dev")
+def dev_command() -> None:
+    """Serve on this machine with a PostgreSQL of its own, migrated, and a signing key made once."""
+    with dev.environment(os.environ) as environ:
+        config = _config(environ)
+        migrations.apply(config.database.url)
+        run(config, on_ready=lambda: click.echo(dev.welcome(config.http.public_url)))
+
+
+@cli.command()
+def migrate() -> None:
+    """Apply the migrations that the database lacks. Several at once take turns."""
+    applied = migrations.apply(_config().database.url)
+    for name in applied:
+        click.echo(f"applied {name}")
+    click.echo(f"{len(applied)} applied; the database is current.")
+
+
+@cli.command()
+def check_config() -> None:
+    """Print what it would run with, secrets masked; exit 78 and list every fault if it would not."""
+    config = _config()
+    width = max(len(setting.name) for setting in settings())
+    for name, value in config.shown():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+@cli.group()
+def keys() -> None:
+    """Signing keys."""
+
+
+@keys.command()
+@click.option("--algorithm", type=click.Choice(["ES256", "RS256"]), default="ES256", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this new file, mode 0600; else print.")
+def generate(algorithm: str, output: Path | None) -> None:
+    """Make a private JWK set with one key, for AUTHSVC_JWT_KEYS or the file of AUTHSVC_JWT_KEYS_FILE."""
+    text = json.dumps({"keys": [signing.generate_key(algorithm)]}, indent=2)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        operations.write_private(output, text + "\n")
+    except FileExistsError:
+        _fail(f"{output} exists already: it is left as it is; name another file.")
+    except OSError as error:
+        _fail(f"{output} cannot be written ({error.strerror}).")
+    click.echo(f"wrote {output}", err=True)
+
+
+@cli.group()
+def users() -> None:
+    """Accounts."""
+
+
+@users.command()
+@click.argument("email")
+@click.password_option(help="Asked for, or read from a pipe, where it is not given. Better not given: shells remember.")
+def create(email: str, password: str) -> None:
+    """Open an account for EMAIL, by the same rules as the service."""
+    user = asyncio.run(operations.create_user(_config(), email, password))
+    click.echo(f"created {user.public_id} {user.email}")
+
+
+@users.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--strict", is_flag=True, help="Exit with 65 if any row was left out.")
+def import_(file: Path, *, strict: bool) -> None:
+    """Open accounts from FILE, with the hashes they have elsewhere.
+
+    FILE is CSV with the columns email and password_hash, or JSON lines with these members (a name that ends in .jsonl,
+    .ndjson or .json). Hashes are argon2 in PHC format or bcrypt ($2a$, $2b$, $2y$). Rows at fault are named with their
+    line and left out; addresses that have an account already are left as they are, so that it can be run again.
+    """
+    result = asyncio.run(operations.import_users(_config(), file))
+    click.echo(f"{result.imported} imported, {result.present} there already, {result.left_out} left out.")
+    if strict and result.left_out:
+        sys.exit(os.EX_DATAERR)
+
+
+if __name__ == "__main__":
+    main()

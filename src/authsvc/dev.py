@@ -1,0 +1,61 @@
+"""What `authsvc dev` adds to the environment: a PostgreSQL of its own, and a signing key made once."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from authsvc import embedded, signing
+from authsvc.config import Config
+from authsvc.entropy import Entropy, SystemEntropy
+from authsvc.operations import write_private
+
+KEY_FILE = "signing-keys.json"
+_PLACEHOLDER = "postgresql://localhost/not-started-yet"
+
+
+@contextmanager
+def environment(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Lend `given` with what it lacks: a database (embedded, up while this lasts), a key, no wait when stopping.
+
+    Raises:
+        ConfigError: before anything is started.
+        EmbeddedError: the database cannot be started.
+    """
+    environ = {"AUTHSVC_DRAIN_SECONDS": "0", **given}
+    lacks_database = environ.keys().isdisjoint({"AUTHSVC_DATABASE_URL", "AUTHSVC_DATABASE_URL_FILE"})
+    data_dir = Path(environ.get("AUTHSVC_DATA_DIR") or ".authsvc")
+    keys = ("AUTHSVC_JWT_KEYS", "AUTHSVC_JWT_KEYS_FILE", "AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_SECRET_FILE")
+    if environ.keys().isdisjoint(keys):
+        environ["AUTHSVC_JWT_KEYS_FILE"] = str(_signing_keys(data_dir / KEY_FILE))
+    if not lacks_database:
+        yield environ
+        return
+    pg_bin = Config.read({**environ, "AUTHSVC_DATABASE_URL": _PLACEHOLDER}).development.pg_bin
+    with embedded.serve(data_dir, pg_bin=pg_bin) as server:
+        yield {**environ, "AUTHSVC_DATABASE_URL": server.url}
+
+
+def welcome(public_url: str, entropy: Entropy | None = None) -> str:
+    """Return what a newcomer reads first: the sign-up page, and two lines to paste."""
+    # Another address at each start, so that the lines work again where yesterday's users are still there.
+    name = (entropy or SystemEntropy()).token_bytes(3).hex()
+    body = f"""'{{"email": "ada-{name}@example.com", "password": "correct horse battery staple"}}'"""
+    return f"""
+  Sign up in the browser   {public_url}/register
+  Read the API reference   {public_url}/api/docs
+
+  Or from a shell: register, then log in.
+
+  curl -i {public_url}/api/auth/register -H 'Content-Type: application/json' -d {body}
+  curl -i {public_url}/api/auth/login -H 'Content-Type: application/json' -d {body}
+
+  Ctrl-C stops the service and its database.
+"""
+
+
+def _signing_keys(path: Path) -> Path:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, json.dumps({"keys": [signing.generate_key("ES256")]}, indent=2) + "\n")
+    return path

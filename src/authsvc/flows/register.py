@@ -1,0 +1,52 @@
+"""Register: an address and a password become an account."""
+
+from dataclasses import dataclass
+
+from authsvc.clock import Clock
+from authsvc.emails import EmailAddress
+from authsvc.entropy import Entropy
+from authsvc.events import UserRegistered
+from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
+from authsvc.passwords import Passwords
+from authsvc.refusals import FieldFault, InvalidInput
+from authsvc.store import users
+from authsvc.store.database import Database
+from authsvc.store.users import User
+
+__all__ = ["Register", "User"]
+
+
+@dataclass(frozen=True)
+class Register:
+    """Opens an account."""
+
+    database: Database
+    passwords: Passwords
+    policy: PasswordPolicy
+    clock: Clock
+    entropy: Entropy
+
+    async def __call__(self, email: EmailAddress, password: Password) -> User:
+        """Return the new account.
+
+        Raises:
+            EmailTaken: an account with this address exists, or is opened at this moment.
+            InvalidInput: the password is the address.
+            Busy: too many passwords wait to be hashed.
+            DatabaseUnavailable: the database does not answer.
+        """
+        try:
+            self.policy.refuse_address(password, email)
+        except InvalidPasswordError as error:
+            raise InvalidInput([FieldFault("password", error.code, error.message)]) from None
+        password_hash = await self.passwords.hash(password)
+        async with self.database.transaction() as transaction:
+            user = await users.insert(
+                transaction.connection,
+                public_id=self.entropy.new_id(),
+                email=email,
+                password_hash=password_hash,
+                now=self.clock.now(),
+            )
+            transaction.record(UserRegistered(user.public_id))
+        return user

@@ -1,0 +1,72 @@
+"""Reading a file of users: CSV with a header line, or JSON lines."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from authsvc.flows.import_users import Row, RowFault
+
+COLUMNS = ("email", "password_hash")
+JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
+
+
+class ImportFileError(Exception):
+    """The file as a whole cannot be read; the message says why."""
+
+
+def read(path: Path, advance: Callable[[int], object]) -> Iterator[Row | RowFault]:
+    """Yield the rows of a file; `advance` hears how many bytes were read.
+
+    Raises:
+        ImportFileError: it is a CSV file without the columns.
+    """
+    parse = _json_rows if path.suffix.lower() in JSON_SUFFIXES else _csv_rows
+    with path.open("rb") as file:
+        yield from parse(_lines(file, advance))
+
+
+def _lines(file: Iterator[bytes], advance: Callable[[int], object]) -> Iterator[str]:
+    for number, line in enumerate(file):
+        advance(len(line))
+        # What is not UTF-8 is found at fault as an address or a hash, in its own row.
+        yield line.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
+
+
+def _json_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            members = json.loads(line)
+        except (ValueError, RecursionError):
+            members = None
+        values = [members.get(name) for name in COLUMNS] if isinstance(members, dict) else []
+        yield _row(number, values, "This is no JSON object with the texts email and password_hash.")
+
+
+def _csv_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error:
+        header = []
+    if not all(header.count(name) == 1 for name in COLUMNS):
+        raise ImportFileError("The first line must name the columns: email,password_hash (others are not read).")
+    positions = [header.index(name) for name in COLUMNS]
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield RowFault(reader.line_num, "This is not CSV.")
+            continue
+        if cells:
+            values: list[object] = [cells[position] for position in positions] if len(cells) == len(header) else []
+            yield _row(reader.line_num, values, f"This has not the {len(header)} columns of the first line.")
+
+
+def _row(line: int, values: list[object], otherwise: str) -> Row | RowFault:
+    texts = [value for value in values if isinstance(value, str)]
+    return Row(line, *texts) if len(texts) == len(COLUMNS) else RowFault(line, otherwise)

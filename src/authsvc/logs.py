@@ -1,0 +1,82 @@
+"""Structured logs on standard output: JSON lines, or readable colours in a terminal.
+
+What is logged is a closed set of fields: never a password, a token, a cookie, an address or a query string. What
+libraries say through `logging` takes the same road, without their exception texts: asyncpg quotes values and aiohttp
+quotes header bytes in theirs.
+"""
+
+import logging
+import sys
+from contextlib import suppress
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+def configure(log_format: str, level: str) -> None:
+    """Send all log lines of at least `level` to standard output in `log_format` (auto: console in a terminal)."""
+    console = log_format == "console" or (log_format == "auto" and sys.stdout.isatty())
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        if console
+        else structlog.processors.JSONRenderer(serializer=_to_json)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _render_exception_frames,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_StandardOutputFactory(),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
+
+
+def _to_json(event: EventDict, **_options: object) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+def _render_exception_frames(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace `exc_info` by the exception's type and its frames: where it happened, never with which values."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if not isinstance(error, BaseException):
+        return event
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno} {trace.tb_frame.f_code.co_name}")
+        trace = trace.tb_next
+    return {**event, "error": f"{type(error).__module__}.{type(error).__qualname__}", "frames": frames}
+
+
+class _ToStructlog(logging.Handler):
+    """Carries the lines of libraries over: logger, level and the type of the exception, no formatted values."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        # record.msg is the library's constant text; its arguments may hold what a client sent, and so may the lines
+        # below the first that asyncio adds to its own.
+        text = str(record.msg).partition("\n")[0]
+        structlog.get_logger().log(record.levelno, "library", logger=record.name, text=text, exc_info=error)
+
+
+class _StandardOutput(structlog.WriteLogger):
+    """Standard output that may be a pipe nobody reads any more: a lost log line must not fail a request."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warning = error = msg
+
+
+class _StandardOutputFactory:
+    def __call__(self, *_arguments: object) -> _StandardOutput:
+        return _StandardOutput(sys.stdout)

@@ -1,0 +1,140 @@
+"""The guard for other aiohttp services: verifies our access tokens with the keys that we publish.
+
+    from authsvc.middleware import IDENTITY, public, require_jwt
+
+    app = web.Application(middlewares=[require_jwt("https://auth.example.com")])
+
+Every route needs a valid bearer, but those whose handler is marked `@public`; a handler finds who is asking under
+`request[IDENTITY]`.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import aiohttp
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from authsvc.clock import Clock, SystemClock
+from authsvc.entropy import SystemEntropy
+from authsvc.refusals import InvalidToken, MissingCredentials, Refusal, Unavailable
+from authsvc.signing import AccessTokenReader, Claims, InvalidAccessTokenError, read_published_keys
+from authsvc.web.guard import IDENTITY, Identity, bearer_token, identity_of
+from authsvc.web.problems import Problems
+from authsvc.web.routes import Handler
+
+__all__ = ["IDENTITY", "Identity", "public", "require_jwt"]
+
+FETCH_SECONDS = 3
+_PUBLIC = "__authsvc_public__"
+
+_H = TypeVar("_H", bound=Callable[..., object])
+
+
+def public(handler: _H) -> _H:
+    """Mark a handler as open to everyone."""
+    setattr(handler, _PUBLIC, True)
+    return handler
+
+
+def require_jwt(
+    issuer: str,
+    *,
+    audience: str = "authsvc",
+    jwks_url: str | None = None,
+    refresh_seconds: float = 300,
+    retry_seconds: float = 10,
+    clock: Clock | None = None,
+) -> Middleware:
+    """Return a middleware that refuses every request without a valid access token of `issuer` for `audience`.
+
+    Keys come from `jwks_url` (default: the issuer's /.well-known/jwks.json). They are fetched at the first request,
+    again after `refresh_seconds`, and when a token names an unknown key: never more often than each `retry_seconds`,
+    and never twice at once. While the issuer is away the last good keys stay in use. Refusals are problem documents
+    with the challenge of RFC 6750 §3; 503 where no key was ever had.
+    """
+    reader = AccessTokenReader({}, issuer=issuer, audience=audience, clock=clock or SystemClock())
+    keys = _PublishedKeys(
+        reader, jwks_url or f"{issuer.rstrip('/')}/.well-known/jwks.json", refresh_seconds, retry_seconds
+    )
+    problems, entropy = Problems(issuer), SystemEntropy()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        is_error_of_router = request.match_info.http_exception is not None
+        if not is_error_of_router and not getattr(request.match_info.handler, _PUBLIC, False):
+            try:
+                request[IDENTITY] = identity_of(await keys.read(bearer_token(request)))
+            except Refusal as refusal:
+                return problems.response(refusal, str(entropy.new_id()))
+        return await handler(request)
+
+    return middleware
+
+
+class _PublishedKeys:
+    """Follows a JWK set."""
+
+    def __init__(self, reader: AccessTokenReader, url: str, refresh_seconds: float, retry_seconds: float) -> None:
+        self._reader = reader
+        self._url = url
+        self._refresh_seconds = refresh_seconds
+        self._retry_seconds = retry_seconds
+        self._lock = asyncio.Lock()
+        self._tried_at = self._fetched_at = float("-inf")
+
+    async def read(self, token: str | None) -> Claims:
+        """Return the claims of a good token.
+
+        Raises:
+            MissingCredentials: there is none.
+            InvalidToken: it is not good.
+            Unavailable: no key was ever had.
+        """
+        if token is None:
+            raise MissingCredentials
+        if time.monotonic() - self._fetched_at > self._refresh_seconds:
+            await self._fetch()
+        try:
+            return self._reader.read(token)
+        except InvalidAccessTokenError as error:
+            if error.reason != "unknown_key" or not await self._fetch():
+                raise self._refusal() from None
+        try:
+            return self._reader.read(token)
+        except InvalidAccessTokenError:
+            raise InvalidToken from None
+
+    def _refusal(self) -> Refusal:
+        return Unavailable(round(self._retry_seconds) or 1) if self._fetched_at == float("-inf") else InvalidToken()
+
+    async def _fetch(self) -> bool:
+        """Fetch the keys unless that was just tried; return whether there may be new ones."""
+        asked_at = time.monotonic()
+        async with self._lock:
+            if self._fetched_at >= asked_at:
+                return True  # somebody else did, while this one waited
+            if time.monotonic() - self._tried_at < self._retry_seconds:
+                return False
+            self._tried_at = time.monotonic()
+            try:
+                self._reader.replace_keys(read_published_keys(await _get_json(self._url)))
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                structlog.get_logger().warning("jwks_unavailable", error=type(error).__name__)
+                return False
+            self._fetched_at = time.monotonic()
+            return True
+
+
+async def _get_json(url: str) -> object:
+    timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+        session.get(url, allow_redirects=False) as response,
+    ):
+        value: object = json.loads(await response.read())
+        return value

@@ -1,0 +1,97 @@
+"""What the operator's commands do: the same flows as the service, on a pool of their own."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import click
+
+from authsvc import emails, import_files, resources
+from authsvc.clock import SystemClock
+from authsvc.config import Config
+from authsvc.emails import InvalidEmailError
+from authsvc.entropy import SystemEntropy
+from authsvc.flows.import_users import ImportResult, ImportUsers, RowFault
+from authsvc.flows.register import Register, User
+from authsvc.password_policy import InvalidPasswordError, PasswordPolicy
+from authsvc.passwords import Passwords
+from authsvc.refusals import InvalidInput, Refusal
+from authsvc.store.database import Database
+
+
+class OperationError(Exception):
+    """The command could not do it; the message is one sentence that says why."""
+
+
+async def create_user(config: Config, email: str, password: str) -> User:
+    """Open an account by the rules of the service, and return it.
+
+    Raises:
+        OperationError: the address or the password is refused, or the database does not answer.
+    """
+    policy = PasswordPolicy(config.passwords.min_length, config.passwords.max_length, resources.common_passwords())
+    passwords = Passwords(config.passwords.profile, threads=1, queue_seconds=config.passwords.queue_seconds)
+    try:
+        async with _database(config) as database:
+            register = Register(database, passwords, policy, SystemClock(), SystemEntropy())
+            return await register(emails.parse(email), policy.read_new(password))
+    except (InvalidEmailError, InvalidPasswordError) as error:
+        raise OperationError(error.message) from None
+    finally:
+        passwords.close()
+
+
+async def import_users(config: Config, file: Path) -> ImportResult:
+    """Import the users of `file`, with a progress bar; rows left out are named on standard error.
+
+    Raises:
+        OperationError: the file cannot be read, or the database does not answer.
+    """
+    async with _database(config) as database:
+        flow = ImportUsers(database, SystemClock(), SystemEntropy())
+        try:
+            size = file.stat().st_size  # noqa: ASYNC240 - a command of one user: nobody else waits for this loop
+            with click.progressbar(length=size, label=f"Importing {file.name}") as bar:
+                return await flow(import_files.read(file, bar.update), lambda fault: _report(file, fault))
+        except import_files.ImportFileError as error:
+            raise OperationError(f"{file}: {error}") from None
+        except OSError as error:
+            raise OperationError(f"{file} cannot be read ({error.strerror}).") from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner may read (mode 0600): whole, or not at all.
+
+    Raises:
+        FileExistsError: there is such a file already.
+        OSError: it cannot be written.
+    """
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+
+
+def _report(file: Path, fault: RowFault) -> None:
+    click.echo(f"{file}:{fault.line}: left out. {fault.reason}", err=True)
+
+
+@asynccontextmanager
+async def _database(config: Config) -> AsyncIterator[Database]:
+    database = Database(config.database)
+    await database.open()
+    try:
+        yield database
+    except InvalidInput as refusal:
+        raise OperationError(" ".join(fault.message for fault in refusal.faults)) from None
+    except Refusal as refusal:
+        raise OperationError(refusal.detail) from None
+    finally:
+        await database.close()

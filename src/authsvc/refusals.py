@@ -1,0 +1,212 @@
+"""The ways to say no. Each has a stable `code` and a sentence that is safe to show to anyone.
+
+Refusal
+├── MalformedRequest          the request cannot be read
+│   ├── InvalidJson
+│   ├── InvalidForm
+│   ├── UnsupportedMediaType
+│   ├── BodyTooLarge
+│   └── BodyTimeout
+├── InvalidInput              it can be read, and its fields are at fault (`faults`)
+├── Unauthenticated           we do not know who is asking
+│   ├── MissingCredentials
+│   ├── InvalidRequest
+│   ├── InvalidToken
+│   └── InvalidCredentials
+├── Forbidden
+│   ├── CrossSiteRequest
+│   └── StaleForm
+├── EmailTaken
+├── NotFound
+├── MethodNotAllowed          (`allowed`)
+├── Unavailable               try again (`retry_after`, seconds)
+│   ├── DatabaseUnavailable
+│   └── Busy
+└── InternalError             the unforeseen
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class FieldFault:
+    """What is wrong with one field of the input."""
+
+    field: str
+    code: str
+    message: str
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of the program
+    """The service says no."""
+
+    code: ClassVar[str]
+    detail: ClassVar[str]
+
+
+class MalformedRequest(Refusal):
+    """The request cannot be read."""
+
+    code = "malformed_request"
+    detail = "The request is not well-formed HTTP for this service."
+
+
+class InvalidJson(MalformedRequest):
+    """The body is not one JSON object in UTF-8."""
+
+    code = "invalid_json"
+    detail = "Send one JSON object in UTF-8, without duplicate keys, NaN or deep nesting."
+
+
+class InvalidForm(MalformedRequest):
+    """The body is not a form in UTF-8."""
+
+    code = "invalid_form"
+    detail = "Send an URL-encoded form in UTF-8, each field once."
+
+
+class UnsupportedMediaType(MalformedRequest):
+    """The body is of a type or coding that this route does not read."""
+
+    code = "unsupported_media_type"
+    detail = "Send the body with the Content-Type that this route reads, and without a Content-Encoding."
+
+
+class BodyTooLarge(MalformedRequest):
+    """The body is over the limit."""
+
+    code = "body_too_large"
+    detail = "The body is too large: at most 16 KiB are read."
+
+
+class BodyTimeout(MalformedRequest):
+    """The body did not arrive in time."""
+
+    code = "body_timeout"
+    detail = "The body did not arrive in time: send it whole."
+
+
+class InvalidInput(Refusal):
+    """The input can be read, and its fields are at fault."""
+
+    code = "invalid_input"
+    detail = "Some fields are at fault: see errors."
+
+    def __init__(self, faults: Sequence[FieldFault]) -> None:
+        super().__init__()
+        self.faults = tuple(faults)
+
+
+class Unauthenticated(Refusal):
+    """We do not know who is asking."""
+
+    code = "unauthenticated"
+    detail = "Log in first."
+
+
+class MissingCredentials(Unauthenticated):
+    """No credentials were sent (RFC 6750 §3: the challenge then carries no error)."""
+
+    code = "missing_credentials"
+    detail = "This route needs an access token: send it as Authorization: Bearer."
+
+
+class InvalidRequest(Unauthenticated):
+    """The credentials are malformed (RFC 6750 §3.1 `invalid_request`)."""
+
+    code = "invalid_request"
+    detail = "Send exactly one Authorization header of the form: Bearer, a space, the token."
+
+
+class InvalidToken(Unauthenticated):
+    """The access token is not good (RFC 6750 §3.1 `invalid_token`); never said why."""
+
+    code = "invalid_token"
+    detail = "The access token is not valid: log in again."
+
+
+class InvalidCredentials(Unauthenticated):
+    """Unknown address or wrong password: the same answer for both."""
+
+    code = "invalid_credentials"
+    detail = "The e-mail address or the password is wrong."
+
+
+class Forbidden(Refusal):
+    """The request is understood, and not allowed."""
+
+    code = "forbidden"
+    detail = "This is not allowed."
+
+
+class CrossSiteRequest(Forbidden):
+    """Another site's page sent this."""
+
+    code = "cross_site_request"
+    detail = "This request came from another site's page, and is refused."
+
+
+class StaleForm(Forbidden):
+    """The form's token is missing, old or not this browser's."""
+
+    code = "stale_form"
+    detail = "This page was open for too long, or cookies are off. Please send it again."
+
+
+class EmailTaken(Refusal):
+    """An account with this address exists."""
+
+    code = "email_taken"
+    detail = "An account with this e-mail address exists already."
+
+
+class NotFound(Refusal):
+    """There is nothing at this path."""
+
+    code = "not_found"
+    detail = "There is nothing at this address."
+
+
+class MethodNotAllowed(Refusal):
+    """The path exists, the method does not."""
+
+    code = "method_not_allowed"
+    detail = "This address does not answer to that method: see Allow."
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__()
+        self.allowed = tuple(sorted(allowed))
+
+
+class Unavailable(Refusal):
+    """Not now: try again in `retry_after` seconds."""
+
+    code = "unavailable"
+    detail = "The service cannot answer just now: try again."
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code = "temporarily_unavailable"
+    detail = "The service cannot reach its database just now: try again."
+
+
+class Busy(Unavailable):
+    """More passwords wait to be hashed than can be hashed in time."""
+
+    code = "busy"
+    detail = "Too many people are logging in just now: try again."
+
+
+class InternalError(Refusal):
+    """The unforeseen."""
+
+    code = "internal_error"
+    detail = "Something went wrong here. It was recorded under the request id."

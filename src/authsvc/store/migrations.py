@@ -1,0 +1,99 @@
+"""The schema: applying migrations/, and telling whether the database has them all.
+
+Runs as a command of its own (`authsvc migrate`), never when the service starts. It is synchronous: yoyo is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import psycopg
+import yoyo
+
+from authsvc import resources
+from authsvc.config import DatabaseUrl
+from authsvc.store.database import queries
+
+if TYPE_CHECKING:
+    from authsvc.store.database import Connection
+
+_ADVISORY_LOCK = 0x6175746873766300  # "authsvc" in ASCII
+
+
+class MigrationError(Exception):
+    """The migrations could not be applied; the message is one sentence without values from the database."""
+
+
+async def pending(connection: Connection) -> list[str]:
+    """Return the ids of the shipped migrations that this database lacks, in order."""
+    try:
+        rows = await queries("schema")["applied_migrations"].rows(connection)
+    except asyncpg.UndefinedTableError:  # nothing was ever applied
+        rows = []
+    applied = {row["migration_id"] for row in rows}
+    return [each for each in shipped() if each not in applied]
+
+
+def shipped() -> list[str]:
+    """Return the ids of the migrations that this version brings, in order."""
+    names = sorted(path.name.removesuffix(".sql") for path in resources.folder("migrations").glob("*.sql"))
+    return [name for name in names if not name.endswith(".rollback")]
+
+
+def apply(url: DatabaseUrl) -> list[str]:
+    """Apply what is pending; return the ids applied. Several at once take turns.
+
+    Raises:
+        MigrationError: the database cannot be reached, or refused a statement.
+    """
+    with _exclusive(url) as backend:
+        todo = backend.to_apply(_read())
+        with backend.lock():
+            backend.apply_migrations(todo)
+        return [migration.id for migration in todo]
+
+
+def roll_back(url: DatabaseUrl) -> list[str]:
+    """Undo every applied migration, newest first; return their ids. All data is lost.
+
+    Raises:
+        MigrationError: the database cannot be reached, or refused a statement.
+    """
+    with _exclusive(url) as backend:
+        todo = backend.to_rollback(_read())
+        with backend.lock():
+            backend.rollback_migrations(todo)
+        return [migration.id for migration in todo]
+
+
+def _read() -> Any:  # noqa: ANN401 - yoyo has no types
+    return yoyo.read_migrations(str(resources.folder("migrations")))
+
+
+@contextmanager
+def _exclusive(url: DatabaseUrl) -> Iterator[Any]:
+    """Hold PostgreSQL's advisory lock while migrating.
+
+    yoyo's own lock is a row, which a killed process leaves behind for ever; whoever holds the advisory lock, which
+    ends with its connection, may break it.
+    """
+    text = url.reveal()
+    try:
+        with psycopg.connect(text, autocommit=True, connect_timeout=10) as connection:
+            connection.execute("select pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+            backend: Any = yoyo.get_backend("postgresql+psycopg:" + text.partition(":")[2])
+            try:
+                backend.break_lock()
+                yield backend
+            finally:
+                backend.connection.close()
+    except psycopg.OperationalError as error:
+        raise MigrationError(f"The database at {url} cannot be reached ({type(error).__name__}).") from error
+    except psycopg.Error as error:
+        raise MigrationError(
+            f"The database refused a migration ({type(error).__name__}, SQLSTATE {error.sqlstate}): may this role"
+            " create tables?"
+        ) from error

@@ -1,0 +1,76 @@
+"""The people who can log in: rows of `users`, without their credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+
+from authsvc.emails import EmailAddress
+from authsvc.refusals import EmailTaken
+from authsvc.store.database import queries
+
+if TYPE_CHECKING:
+    from authsvc.store.database import Connection
+
+_QUERIES = queries("users")
+
+
+@dataclass(frozen=True)
+class User:
+    """One account."""
+
+    public_id: UUID
+    email: EmailAddress
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class ImportedUser:
+    """An account that comes from elsewhere, with its hash."""
+
+    public_id: UUID
+    email: EmailAddress
+    password_hash: str
+
+
+async def insert(
+    connection: Connection, *, public_id: UUID, email: EmailAddress, password_hash: str, now: datetime
+) -> User:
+    """Open an account and return it.
+
+    Raises:
+        EmailTaken: an account with this address exists, or is opened at this moment.
+    """
+    try:
+        row = await _QUERIES["insert_user"].row(
+            connection, public_id=public_id, email=email, password_hash=password_hash, now=now
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "users_email_key":
+            raise
+        raise EmailTaken from None
+    return User(**dict(row or {}))
+
+
+async def by_public_id(connection: Connection, public_id: UUID) -> User | None:
+    """Return the account, or None."""
+    row = await _QUERIES["user_by_public_id"].row(connection, public_id=public_id)
+    return None if row is None else User(**row)
+
+
+async def insert_imported(connection: Connection, users: Sequence[ImportedUser], *, now: datetime) -> set[str]:
+    """Open the accounts whose addresses are free, in one statement; return the addresses of those opened."""
+    rows = await _QUERIES["insert_imported"].rows(
+        connection,
+        public_ids=[user.public_id for user in users],
+        emails=[user.email for user in users],
+        password_hashes=[user.password_hash for user in users],
+        now=now,
+    )
+    return {row["email"] for row in rows}

@@ -1,0 +1,69 @@
+"""JSON bodies that several doors answer with, and their schemas."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from authsvc.flows.profile import User
+
+JSON = "application/json"
+
+_TIME = {"type": "string", "format": "date-time"}
+USER_SCHEMA = {"$ref": "#/components/schemas/User"}
+TOKEN_SCHEMA = {"$ref": "#/components/schemas/AccessToken"}
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "User": {
+        "type": "object",
+        "description": "One account.",
+        "required": ["id", "email", "created_at", "updated_at"],
+        "additionalProperties": False,
+        "properties": {
+            "id": {"type": "string", "format": "uuid", "description": "The subject (`sub`) of its tokens."},
+            "email": {"type": "string", "format": "email", "description": "Canonical: lower-case ASCII."},
+            "created_at": _TIME,
+            "updated_at": _TIME,
+        },
+    },
+    "AccessToken": {
+        "type": "object",
+        "description": "An access token (RFC 6749 §5.1, RFC 9068).",
+        "required": ["access_token", "token_type", "expires_in"],
+        "additionalProperties": False,
+        "properties": {
+            "access_token": {"type": "string"},
+            "token_type": {"const": "Bearer"},
+            "expires_in": {"type": "integer", "description": "Seconds until it expires."},
+        },
+    },
+    "JwkSet": {
+        "type": "object",
+        "description": "Public keys (RFC 7517 §5).",
+        "required": ["keys"],
+        "properties": {
+            "keys": {"type": "array", "items": {"type": "object", "required": ["kty", "kid", "alg", "use"]}}
+        },
+    },
+}
+
+
+def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(status=status, body=orjson.dumps(value), content_type=JSON, headers=headers)
+
+
+def user_body(user: User) -> dict[str, str]:
+    """Return the user object of the API."""
+    return {
+        "id": str(user.public_id),
+        "email": user.email,
+        "created_at": timestamp(user.created_at),
+        "updated_at": timestamp(user.updated_at),
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment in RFC 3339, in UTC with microseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,49 @@
+"""The two cookies: the access token of a browser, and the nonce that its forms are bound to.
+
+`__Host-` (RFC 6265bis §4.1.3.2) keeps sibling hosts from setting them; on plain-http localhost, where browsers refuse
+the prefix, the same without it and without `Secure`.
+"""
+
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+
+@dataclass(frozen=True)
+class Cookie:
+    """One cookie by its full name: HttpOnly, SameSite=Lax, the whole site and no other host."""
+
+    name: str
+    secure: bool
+
+    def read(self, request: web.Request) -> str | None:
+        """Return its value; None where it is absent, or there twice: then somebody tossed one in."""
+        sent = ";".join(request.headers.getall(hdrs.COOKIE, [])).split(";")
+        if sum(pair.strip().startswith(f"{self.name}=") for pair in sent) != 1:
+            return None
+        return request.cookies.get(self.name) or None
+
+    def write(self, response: web.StreamResponse, value: str, max_age: int | None) -> None:
+        """Set it, for `max_age` seconds or until the browser closes."""
+        response.set_cookie(
+            self.name, value, max_age=max_age, path="/", secure=self.secure, httponly=True, samesite="Lax"
+        )
+
+    def clear(self, response: web.StreamResponse) -> None:
+        """Have the browser forget it."""
+        response.del_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="Lax")
+
+
+@dataclass(frozen=True)
+class Cookies:
+    """The cookies of the site at `public_url`."""
+
+    access_token: Cookie
+    form_nonce: Cookie
+
+    @classmethod
+    def of(cls, public_url: str) -> "Cookies":
+        """Return the cookies for https, or for localhost without TLS."""
+        secure = public_url.startswith("https:")
+        prefix = "__Host-" if secure else ""
+        return cls(Cookie(f"{prefix}access_token", secure), Cookie(f"{prefix}form_nonce", secure))

@@ -1,0 +1,52 @@
+"""The token in each form: an HMAC over this browser's nonce cookie and its session (OWASP's signed double submit)."""
+
+import base64
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from authsvc.entropy import Entropy
+from authsvc.refusals import StaleForm
+from authsvc.web.cookies import Cookie
+from authsvc.web.guard import Guard
+
+FIELD = "form_token"
+
+
+@dataclass(frozen=True)
+class FormTokens:
+    """Issues and checks form tokens. The first key makes them; every key is good for checking."""
+
+    keys: Sequence[bytes]
+    cookie: Cookie
+    guard: Guard
+    entropy: Entropy
+
+    def nonce(self, request: web.Request) -> str:
+        """Return this browser's nonce, or a new one: the page that shows a form sets it (`remember`)."""
+        return self.cookie.read(request) or base64.urlsafe_b64encode(self.entropy.token_bytes(24)).decode()
+
+    def issue(self, request: web.Request, nonce: str) -> str:
+        """Return the token for a form on a page of this request."""
+        return self._token(self.keys[0], request, nonce)
+
+    def check(self, request: web.Request, fields: dict[str, str]) -> None:
+        """Accept a form that this browser was shown in its present session.
+
+        Raises:
+            StaleForm: its token is missing, edited, another browser's or an earlier session's.
+        """
+        nonce, given = self.cookie.read(request), fields.get(FIELD, "")
+        if nonce is None or not given.isascii():
+            raise StaleForm
+        if not any(hmac.compare_digest(self._token(key, request, nonce), given) for key in self.keys):
+            raise StaleForm
+
+    def _token(self, key: bytes, request: web.Request, nonce: str) -> str:
+        identity = self.guard.signed_in(request)
+        bound_to = f"{nonce}\n{identity.session_id if identity else ''}"
+        return base64.urlsafe_b64encode(
+            hmac.digest(key, bound_to.encode("utf-8", "surrogateescape"), "sha256")
+        ).decode()

@@ -1,0 +1,73 @@
+"""What the forms of the pages share: their token, where they lead, and a refusal said beside the field it is about."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from authsvc import refusals
+from authsvc.refusals import Refusal
+from authsvc.web import problems, redirects
+from authsvc.web.form_tokens import FIELD, FormTokens
+from authsvc.web.pages import FormPage, Pages
+from authsvc.web.reading import Shape, T
+
+NEXT = "next"
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Shows forms and reads them."""
+
+    pages: Pages
+    tokens: FormTokens
+
+    def show(
+        self,
+        request: web.Request,
+        page: Callable[..., FormPage],
+        *,
+        fields: Mapping[str, str] | None = None,
+        refusal: Refusal | None = None,
+        **more: Any,  # noqa: ANN401 - the fields of the page's own class
+    ) -> web.Response:
+        """Return a page with its form: empty, or with what was typed (never the password) and why it was refused."""
+        fields = fields or {}
+        nonce = self.tokens.nonce(request)
+        status, headers, errors, alert = _explain(refusal)
+        shown = page(
+            signed_in=self.tokens.guard.signed_in(request) is not None,
+            form_token=self.tokens.issue(request, nonce),
+            next=redirects.local_path(fields.get(NEXT, request.query.get(NEXT))),
+            email=fields.get("email", ""),
+            errors=errors,
+            alert=alert,
+            **more,
+        )
+        response = self.pages.response(shown, status=status, headers=headers)
+        self.tokens.cookie.write(response, nonce, None)
+        return response
+
+    def read(self, request: web.Request, fields: dict[str, str], shape: Shape[T]) -> T:
+        """Return the typed input of a form that this browser was shown.
+
+        Raises:
+            StaleForm: its token is not good.
+            InvalidInput: its fields are at fault.
+        """
+        self.tokens.check(request, fields)
+        return shape.read({name: value for name, value in fields.items() if name not in (FIELD, NEXT)})
+
+
+def _explain(refusal: Refusal | None) -> tuple[int, dict[str, str], dict[str, str], str | None]:
+    """Return status, headers, sentences by field, and the sentence for the form as a whole."""
+    if refusal is None:
+        return 200, {}, {}, None
+    status, headers = problems.status_and_title(type(refusal))[0], problems.headers_of(refusal)
+    if isinstance(refusal, refusals.InvalidInput):
+        errors = {fault.field: fault.message for fault in reversed(refusal.faults)}
+        return status, headers, errors, None if errors.keys() <= {"email", "password"} else refusal.detail
+    if isinstance(refusal, refusals.EmailTaken):
+        return status, headers, {"email": refusal.detail}, None
+    return status, headers, {}, refusal.detail

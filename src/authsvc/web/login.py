@@ -1,0 +1,105 @@
+"""Log in: POST /api/auth/login, and the form at /login."""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from aiohttp import web
+
+from authsvc.flows.login import Login
+from authsvc.password_policy import PasswordPolicy
+from authsvc.refusals import Busy, DatabaseUnavailable, InvalidCredentials, Refusal
+from authsvc.web import redirects
+from authsvc.web.bodies import JSON, TOKEN_SCHEMA, json_response
+from authsvc.web.cookies import Cookie
+from authsvc.web.forms import NEXT, Forms
+from authsvc.web.inputs import Credentials, credentials
+from authsvc.web.pages import LoginPage
+from authsvc.web.reading import Shape, read_form, read_json
+from authsvc.web.routes import Answer, Route
+
+DELIVERY_HEADER = "Token-Delivery"
+
+
+@dataclass(frozen=True)
+class LoginDoor:
+    """Logs people and programs in."""
+
+    login: Login
+    policy: PasswordPolicy
+    cookie: Cookie
+    forms: Forms
+
+    @cached_property
+    def _shape(self) -> Shape[Credentials]:
+        return credentials(self.policy)
+
+    async def post_json(self, request: web.Request) -> web.Response:
+        """Answer with an access token; or put it into the cookie, where the page's script asks for that."""
+        given = await read_json(request, self._shape)
+        token = await self.login(given.email, given.password)
+        if request.headers.get(DELIVERY_HEADER) == "cookie":
+            response = web.Response(status=204)
+            self.cookie.write(response, token.text, token.expires_in)
+            return response
+        return json_response({"access_token": token.text, "token_type": "Bearer", "expires_in": token.expires_in})
+
+    async def get_page(self, request: web.Request) -> web.Response:
+        """Show the empty form."""
+        notice = "Your account is ready. Log in." if "registered" in request.query else None
+        return self.forms.show(request, partial(LoginPage, "Log in", notice=notice))
+
+    async def post_form(self, request: web.Request) -> web.StreamResponse:
+        """Set the cookie and lead on; a refusal shows the form again with the address that was typed."""
+        fields = await read_form(request)
+        try:
+            given = self.forms.read(request, fields, self._shape)
+            token = await self.login(given.email, given.password)
+        except Refusal as refusal:
+            return self.forms.show(request, partial(LoginPage, "Log in"), fields=fields, refusal=refusal)
+        response = web.HTTPSeeOther(redirects.local_path(fields.get(NEXT)))
+        self.cookie.write(response, token.text, token.expires_in)
+        return response
+
+    def routes(self) -> list[Route]:
+        """Return the routes of this door."""
+        refuses = (InvalidCredentials, Busy, DatabaseUnavailable)
+        return [
+            Route(
+                "POST",
+                "/api/auth/login",
+                self.post_json,
+                summary="Log in",
+                answers=(
+                    Answer(200, "An access token.", JSON, TOKEN_SCHEMA),
+                    Answer(204, "The access token is in an HttpOnly cookie.", headers={"Set-Cookie": "The cookie."}),
+                ),
+                public=True,
+                reads=self._shape,
+                reads_headers={
+                    DELIVERY_HEADER: "`cookie`: for pages of this site, whose script shall never see the token."
+                },
+                refuses=refuses,
+            ),
+            Route(
+                "GET",
+                "/login",
+                self.get_page,
+                summary="The login form",
+                answers=(Answer(200, "The form.", "text/html"),),
+                tag="Pages",
+                public=True,
+                page=True,
+            ),
+            Route(
+                "POST",
+                "/login",
+                self.post_form,
+                summary="Send the login form",
+                answers=(Answer(303, "Logged in: on to the page asked for.", headers={"Set-Cookie": "The cookie."}),),
+                tag="Pages",
+                public=True,
+                page=True,
+                reads=self._shape,
+                refuses=refuses,
+            ),
+        ]

@@ -1,0 +1,41 @@
+"""Log out: the form at the account page."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from authsvc.web.cookies import Cookie
+from authsvc.web.form_tokens import FormTokens
+from authsvc.web.reading import read_form
+from authsvc.web.routes import Answer, Route
+
+
+@dataclass(frozen=True)
+class LogoutDoor:
+    """Makes a browser forget its access token."""
+
+    cookie: Cookie
+    tokens: FormTokens
+
+    async def post_form(self, request: web.Request) -> web.StreamResponse:
+        """Clear the cookie and lead to the login."""
+        self.tokens.check(request, await read_form(request))
+        response = web.HTTPSeeOther("/login")
+        self.cookie.clear(response)
+        return response
+
+    def routes(self) -> list[Route]:
+        """Return the routes of this door."""
+        return [
+            Route(
+                "POST",
+                "/logout",
+                self.post_form,
+                summary="Log out of the pages",
+                answers=(Answer(303, "Logged out: on to the login.", headers={"Set-Cookie": "Clears the cookie."}),),
+                tag="Pages",
+                # A browser whose token has expired may still ask to forget it; the form's token guards it.
+                public=True,
+                page=True,
+            )
+        ]

@@ -1,0 +1,159 @@
+"""The browser's pages: jinja2 with strict undefined, one dataclass a page, and the static files."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import hdrs, web
+
+from authsvc import resources
+from authsvc.web.routes import Answer, Route
+
+STATIC = Path(__file__).resolve().parent / "static"
+STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_ONE_YEAR = 31_536_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """What every template needs."""
+
+    template: ClassVar[str]
+    title: str
+    signed_in: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class HomePage(Page):
+    """The first page."""
+
+    template: ClassVar[str] = "home.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormPage(Page):
+    """A page with a form; `errors` are sentences by field."""
+
+    form_token: str
+    next: str
+    email: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    alert: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterPage(FormPage):
+    """Open an account."""
+
+    template: ClassVar[str] = "register.html"
+    password_min_length: int
+    password_max_length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginPage(FormPage):
+    """Log in; `notice` says what just happened."""
+
+    template: ClassVar[str] = "login.html"
+    notice: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountPage(Page):
+    """The account of who is logged in."""
+
+    template: ClassVar[str] = "account.html"
+    form_token: str
+    email: str
+    subject: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemPage(Page):
+    """A refusal, for a person."""
+
+    template: ClassVar[str] = "problem.html"
+    status: int
+    heading: str
+    detail: str
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocsPage(Page):
+    """The API's reference, rendered here from the OpenAPI document."""
+
+    template: ClassVar[str] = "docs.html"
+    document: Mapping[str, Any]
+
+
+class Pages:
+    """Renders pages and holds the static files."""
+
+    _templates: jinja2.Environment
+
+    def __init__(self) -> None:
+        """Read the files, which are few and small."""
+        self._sources = {
+            path.name: path.read_text("utf-8") for path in sorted(resources.folder("templates").glob("*.html"))
+        }
+        self._static = {
+            path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.suffix in STATIC_TYPES
+        }
+
+    def install(self, app: web.Application) -> None:
+        """Set up the templates of `app`, compiled, so that no request waits for a file or a compiler."""
+        self._templates = aiohttp_jinja2.setup(
+            app,
+            loader=jinja2.DictLoader(self._sources),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["static"] = self.static_url
+        for name in self._sources:
+            self._templates.get_template(name)
+
+    def render(self, page: Page) -> str:
+        """Return the HTML of a page."""
+        return self._templates.get_template(page.template).render(page=page)
+
+    def response(self, page: Page, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+        """Return a page as an answer."""
+        return web.Response(text=self.render(page), content_type="text/html", status=status, headers=headers)
+
+    def static_url(self, name: str) -> str:
+        """Return the address of a static file; it changes with the file's content, so that it can be kept for ever."""
+        return f"/static/{name}?v={hashlib.sha256(self._static[name]).hexdigest()[:16]}"
+
+    def routes(self) -> list[Route]:
+        """Return one route for each static file."""
+        return [self._static_route(name, body) for name, body in self._static.items()]
+
+    def _static_route(self, name: str, body: bytes) -> Route:
+        content_type = STATIC_TYPES[Path(name).suffix]
+
+        async def handler(_request: web.Request) -> web.StreamResponse:
+            return web.Response(
+                body=body,
+                content_type=content_type,
+                charset="utf-8",
+                headers={hdrs.CACHE_CONTROL: f"public, max-age={_ONE_YEAR}, immutable"},
+            )
+
+        return Route(
+            "GET",
+            f"/static/{name}",
+            handler,
+            summary=f"The file {name} of the pages",
+            answers=(Answer(200, "The file.", content_type),),
+            tag="Pages",
+            public=True,
+            page=True,
+        )

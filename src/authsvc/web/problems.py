@@ -1,0 +1,167 @@
+"""Refusals as answers: RFC 9457 problem documents for the API, pages for people.
+
+One table from refusal to status and title, looked up along the class tree; one middleware that every error takes, the
+router's 404 and 405 and the unforeseen too.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from authsvc import refusals
+from authsvc.refusals import Refusal
+from authsvc.web.middleware import REQUEST_ID
+from authsvc.web.pages import Pages, ProblemPage
+from authsvc.web.routes import Handler, route_of
+
+CONTENT_TYPE = "application/problem+json"
+
+TABLE: dict[type[Refusal], tuple[int, str]] = {
+    refusals.MalformedRequest: (400, "Malformed request"),
+    refusals.InvalidJson: (400, "Invalid JSON"),
+    refusals.InvalidForm: (400, "Invalid form"),
+    refusals.UnsupportedMediaType: (415, "Unsupported media type"),
+    refusals.BodyTooLarge: (413, "Body too large"),
+    refusals.BodyTimeout: (408, "Body too slow"),
+    refusals.InvalidInput: (422, "Invalid input"),
+    refusals.Unauthenticated: (401, "Not logged in"),
+    refusals.MissingCredentials: (401, "Not logged in"),
+    refusals.InvalidRequest: (401, "Malformed credentials"),
+    refusals.InvalidToken: (401, "Invalid access token"),
+    refusals.InvalidCredentials: (401, "Wrong address or password"),
+    refusals.Forbidden: (403, "Not allowed"),
+    refusals.CrossSiteRequest: (403, "Cross-site request"),
+    refusals.StaleForm: (403, "Form no longer valid"),
+    refusals.EmailTaken: (409, "Address in use"),
+    refusals.NotFound: (404, "Not found"),
+    refusals.MethodNotAllowed: (405, "Method not allowed"),
+    refusals.Unavailable: (503, "Not available"),
+    refusals.DatabaseUnavailable: (503, "Temporarily not available"),
+    refusals.Busy: (503, "Too busy"),
+    refusals.InternalError: (500, "Internal error"),
+}
+
+# What an intermediary or aiohttp's own code raises, for which there is no flow to refuse.
+_OF_STATUS: dict[int, type[Refusal]] = {
+    404: refusals.NotFound,
+    413: refusals.BodyTooLarge,
+    415: refusals.UnsupportedMediaType,
+}
+
+
+def status_and_title(refusal: type[Refusal]) -> tuple[int, str]:
+    """Return the HTTP status and the title of a refusal, of its nearest ancestor where it has none of its own."""
+    return next(TABLE[kind] for kind in refusal.__mro__ if kind in TABLE)
+
+
+def headers_of(refusal: Refusal) -> dict[str, str]:
+    """Return the headers that belong to a refusal."""
+    match refusal:
+        case refusals.InvalidToken() | refusals.InvalidRequest():
+            # RFC 6750 §3: the code, and no hint why.
+            headers = {"WWW-Authenticate": f'Bearer error="{refusal.code}"'}
+        case refusals.Unauthenticated():
+            headers = {"WWW-Authenticate": "Bearer"}
+        case refusals.Unavailable():
+            headers = {"Retry-After": str(refusal.retry_after)}
+        case refusals.MethodNotAllowed():
+            headers = {"Allow": ", ".join(refusal.allowed)}
+        case refusals.UnsupportedMediaType():
+            headers = {"Accept-Encoding": "identity"}
+        case refusals.BodyTooLarge() | refusals.BodyTimeout():
+            # The rest of the body is not read.
+            headers = {"Connection": "close"}
+        case _:
+            headers = {}
+    return headers
+
+
+@dataclass(frozen=True)
+class Problems:
+    """Writes refusals as problem documents whose types live under `public_url`."""
+
+    public_url: str
+
+    def document(self, refusal: Refusal, request_id: str) -> dict[str, Any]:
+        """Return the members of RFC 9457 §3.1, with our `code` and, for input, `errors`."""
+        status, title = status_and_title(type(refusal))
+        document: dict[str, Any] = {
+            "type": f"{self.public_url}/api/docs#problem-{refusal.code}",
+            "title": title,
+            "status": status,
+            "detail": refusal.detail,
+            "code": refusal.code,
+            "instance": f"urn:authsvc:request:{request_id}",
+        }
+        if isinstance(refusal, refusals.InvalidInput):
+            document["errors"] = [
+                {"field": fault.field, "code": fault.code, "message": fault.message} for fault in refusal.faults
+            ]
+        return document
+
+    def response(self, refusal: Refusal, request_id: str) -> web.Response:
+        """Return the answer for a client of the API."""
+        document = self.document(refusal, request_id)
+        return web.Response(
+            status=document["status"],
+            body=orjson.dumps(document),
+            content_type=CONTENT_TYPE,
+            headers=headers_of(refusal),
+        )
+
+
+def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
+    """Return the middleware that opens the one `try` around every request."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPRedirection:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is becomes an answer without details
+            refusal = as_refusal(error)
+        if not wants_page(request):
+            return problems.response(refusal, request[REQUEST_ID])
+        if isinstance(refusal, refusals.Unauthenticated) and request.method in ("GET", "HEAD"):
+            return web.HTTPSeeOther("/login?" + urlencode({"next": request.path}))
+        status, title = status_and_title(type(refusal))
+        page = ProblemPage(title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID])
+        return pages.response(page, status=status, headers=headers_of(refusal))
+
+    return middleware
+
+
+def as_refusal(error: Exception) -> Refusal:
+    """Return the refusal that an exception stands for; whatever is unforeseen is recorded."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return refusals.MethodNotAllowed(sorted(error.allowed_methods))
+    if isinstance(error, web.HTTPException) and error.status in _OF_STATUS:
+        return _OF_STATUS[error.status]()
+    structlog.get_logger().error("unforeseen", exc_info=error)
+    return refusals.InternalError()
+
+
+def wants_page(request: web.Request) -> bool:
+    """Tell whether a person in a browser asked: a page's route, or an unknown path outside the API."""
+    route = route_of(request)
+    if route is not None:
+        return route.page
+    return not request.path.startswith(("/api", "/.well-known")) and "text/html" in request.headers.get("Accept", "")
+
+
+def described(kinds: Iterable[type[Refusal]]) -> list[dict[str, Any]]:
+    """Return code, status, title and description of refusals, for the document."""
+    return [
+        {"code": kind.code, "status": status, "title": title, "description": kind.detail}
+        for kind in kinds
+        for status, title in [status_and_title(kind)]
+    ]

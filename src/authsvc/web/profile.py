@@ -1,0 +1,83 @@
+"""Profile: GET /api/auth/me, and the account page."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from authsvc.flows.profile import Profile
+from authsvc.refusals import DatabaseUnavailable
+from authsvc.web.bodies import JSON, USER_SCHEMA, json_response, user_body
+from authsvc.web.form_tokens import FormTokens
+from authsvc.web.guard import IDENTITY
+from authsvc.web.pages import AccountPage, HomePage, Pages
+from authsvc.web.routes import Answer, Route
+
+
+@dataclass(frozen=True)
+class ProfileDoor:
+    """Shows people and programs who they are."""
+
+    profile: Profile
+    pages: Pages
+    tokens: FormTokens
+
+    async def get_json(self, request: web.Request) -> web.Response:
+        """Answer with the account of the bearer."""
+        return json_response(user_body(await self.profile(request[IDENTITY].subject)))
+
+    async def get_home(self, request: web.Request) -> web.Response:
+        """Show the first page."""
+        signed_in = self.tokens.guard.signed_in(request) is not None
+        return self.pages.response(HomePage("Welcome", signed_in=signed_in))
+
+    async def get_account(self, request: web.Request) -> web.Response:
+        """Show the account, with the form that logs out."""
+        user = await self.profile(request[IDENTITY].subject)
+        nonce = self.tokens.nonce(request)
+        page = AccountPage(
+            "Your account",
+            signed_in=True,
+            form_token=self.tokens.issue(request, nonce),
+            email=user.email,
+            subject=str(user.public_id),
+            created_at=user.created_at,
+        )
+        response = self.pages.response(page)
+        self.tokens.cookie.write(response, nonce, None)
+        return response
+
+    def routes(self) -> list[Route]:
+        """Return the routes of this door."""
+        return [
+            Route(
+                "GET",
+                "/api/auth/me",
+                self.get_json,
+                summary="Who the bearer is",
+                answers=(Answer(200, "The account of the bearer.", JSON, USER_SCHEMA),),
+                refuses=(DatabaseUnavailable,),
+            ),
+            Route(
+                "GET",
+                "/",
+                self.get_home,
+                summary="The first page",
+                answers=(Answer(200, "The page.", "text/html"),),
+                tag="Pages",
+                public=True,
+                page=True,
+            ),
+            Route(
+                "GET",
+                "/account",
+                self.get_account,
+                summary="The account page",
+                answers=(
+                    Answer(200, "The page.", "text/html"),
+                    Answer(303, "Not logged in: on to the login, and back here after it."),
+                ),
+                tag="Pages",
+                page=True,
+                refuses=(DatabaseUnavailable,),
+            ),
+        ]

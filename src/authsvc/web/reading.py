@@ -1,0 +1,181 @@
+"""Typed input from JSON or a form; the only reader of request bodies.
+
+aiohttp's own `json()` and `post()` turn a dozen kinds of bad bytes into a 500, take any content type and any charset,
+and let the last of two same names win.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import hdrs, web
+
+from authsvc.refusals import (
+    BodyTimeout,
+    BodyTooLarge,
+    FieldFault,
+    InvalidForm,
+    InvalidInput,
+    InvalidJson,
+    UnsupportedMediaType,
+)
+
+MAX_BODY_BYTES = 16 * 1024
+BODY_SECONDS = 10
+MAX_DEPTH = 16
+MAX_FORM_FIELDS = 32
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Input:
+    """How one field is read. `parse` raises ValueError with `code` and `message`; `schema` is its JSON Schema."""
+
+    parse: Callable[[str], object]
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shape(Generic[T]):
+    """A flat object of texts: builds a `T` from exactly these fields, or says every fault at once."""
+
+    build: Callable[..., T]
+    fields: Mapping[str, Input]
+
+    def read(self, members: Mapping[str, object]) -> T:
+        """Return the typed input.
+
+        Raises:
+            InvalidInput: fields are missing, mistyped, unknown or at fault.
+        """
+        faults: list[FieldFault] = []
+        values: dict[str, object] = {}
+        for name, field in self.fields.items():
+            try:
+                values[name] = field.parse(_text(name, members))
+            except _FaultError as error:
+                faults.append(error.fault)
+            except ValueError as error:
+                code, message = getattr(error, "code", "invalid"), getattr(error, "message", "This is not valid.")
+                faults.append(FieldFault(name, code, message))
+        faults += [
+            FieldFault(
+                name[:64].encode("ascii", "backslashreplace").decode(), "unknown_field", "This field is not known here."
+            )
+            for name in members
+            if name not in self.fields
+        ]
+        if faults:
+            raise InvalidInput(faults)
+        return self.build(**values)
+
+
+class _FaultError(Exception):
+    def __init__(self, fault: FieldFault) -> None:
+        super().__init__()
+        self.fault = fault
+
+
+def _text(name: str, members: Mapping[str, object]) -> str:
+    if name not in members:
+        raise _FaultError(FieldFault(name, "missing", "This field is needed."))
+    value = members[name]
+    if not isinstance(value, str):
+        raise _FaultError(FieldFault(name, "invalid_type", "This must be a text."))
+    # NUL cannot be stored in PostgreSQL's text, and a lone surrogate not in UTF-8.
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise _FaultError(FieldFault(name, "invalid_characters", "This holds characters that no text can have."))
+    return value
+
+
+async def read_json(request: web.Request, shape: Shape[T]) -> T:
+    """Return the typed input of a JSON body.
+
+    Raises:
+        MalformedRequest: the body cannot be read.
+        InvalidInput: its fields are at fault.
+    """
+    text = await _body(request, JSON, InvalidJson)
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise InvalidJson from None
+    if not isinstance(value, dict) or _depth(value) > MAX_DEPTH:
+        raise InvalidJson
+    return shape.read(value)
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """Return the fields of an URL-encoded form.
+
+    Raises:
+        MalformedRequest: the body cannot be read, or a field is there twice.
+    """
+    text = await _body(request, FORM, InvalidForm)
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
+    except ValueError:
+        raise InvalidForm from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidForm
+    return fields
+
+
+async def _body(request: web.Request, content_type: str, malformed: type[InvalidJson | InvalidForm]) -> str:
+    given = request.headers.getall(hdrs.CONTENT_TYPE, [])
+    if len(given) != 1 or request.content_type != content_type or hdrs.CONTENT_ENCODING in request.headers:
+        raise UnsupportedMediaType
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            data = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise BodyTooLarge from None
+    except TimeoutError:
+        raise BodyTimeout from None
+    except (web.RequestPayloadError, ValueError):
+        raise malformed from None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise malformed from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+def _refuse(_constant: str) -> object:
+    raise ValueError
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError
+    return value
+
+
+def _depth(value: object) -> int:
+    """Return how deep arrays and objects nest, without recursion."""
+    depth, level = 0, [value]
+    while level := [inner for each in level for inner in _children(each)]:
+        depth += 1
+    return depth
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

@@ -1,0 +1,62 @@
+"""The route table: each route says who may call it, what it reads, what it answers and how it refuses.
+
+The router, the guard, the metrics' labels and the OpenAPI document are all made from it, so that they cannot disagree.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from authsvc.refusals import Refusal
+from authsvc.web.reading import Shape
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One good answer of a route. `schema` names a schema of the document, or is one."""
+
+    status: int
+    description: str
+    content_type: str | None = None
+    schema: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """One method at one path. Not public unless it says so: a forgotten route is closed."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answers: tuple[Answer, ...]
+    description: str = ""
+    tag: str = "Authentication"
+    public: bool = False
+    page: bool = False
+    reads: "Shape[Any] | None" = None
+    reads_headers: Mapping[str, str] | None = None
+    refuses: tuple[type[Refusal], ...] = ()
+
+
+ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route]] = web.AppKey("ROUTES")
+
+
+def install(app: web.Application, table: Iterable[Route]) -> None:
+    """Add the routes to the router, HEAD beside each GET, and remember which is which."""
+    installed: dict[web.AbstractRoute, Route] = {}
+    for route in table:
+        methods = (route.method, "HEAD") if route.method == "GET" else (route.method,)
+        for method in methods:
+            installed[app.router.add_route(method, route.path, route.handler)] = route
+    app[ROUTES] = installed
+
+
+def route_of(request: web.Request) -> Route | None:
+    """Return the route that was matched; None for an unknown path or method."""
+    return request.app[ROUTES].get(request.match_info.route)

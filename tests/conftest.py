@@ -1,0 +1,159 @@
+"""Fixtures: clock, entropy, database (cloned for each test), config, service, client: in that order."""
+
+import asyncio
+import dataclasses
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import argon2
+import bcrypt
+import psycopg
+import pytest
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application, Request
+from blockbuster import BlockBuster, BlockBusterFunction
+
+from authsvc import embedded, signing
+from authsvc.app import Service, compose
+from authsvc.config import Argon2Profile, Config, DatabaseUrl
+from authsvc.store import migrations
+from authsvc.store.database import Database
+from authsvc.web.routes import ROUTES
+from tests.witness import Witness
+
+Client = TestClient[Request, Application]
+Serve = Callable[[Application], Awaitable[Client]]
+CHEAP = Argon2Profile(memory_kib=8, passes=1, lanes=1)
+SIGNING_KEYS = json.dumps({"keys": [signing.generate_key("ES256")]})
+SLOW_CALLBACK_SECONDS = 0.5
+# No system call tells of these; asyncio's debug mode would see them only at their full cost.
+HASHES = (
+    (argon2.PasswordHasher, "hash"),
+    (argon2.PasswordHasher, "verify"),
+    (bcrypt, "checkpw"),
+    (bcrypt, "hashpw"),
+)
+
+
+class FrozenClock:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[embedded.Server]:
+    """One server for the whole run, with a migrated database to clone."""
+    chosen = request.config.getoption("--pg-bin")
+    pg_bin = Path(chosen) if chosen else None
+    settings = {"max_connections": "200"}
+    with embedded.serve(tmp_path_factory.mktemp("pg"), pg_bin=pg_bin, durable=False, settings=settings) as server:
+        _administer(server, "create database template_authsvc")
+        migrations.apply(DatabaseUrl(server.url_of("template_authsvc")))
+        yield server
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def database_url(postgres: embedded.Server) -> Iterator[DatabaseUrl]:
+    """The URL of a migrated, empty database of this test alone."""
+    name = f"test_{next(_numbers)}"
+    _administer(postgres, f"create database {name} template template_authsvc")
+    yield DatabaseUrl(postgres.url_of(name))
+    _administer(postgres, f"drop database {name} with (force)")
+
+
+def _administer(server: embedded.Server, statement: str) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+@pytest.fixture
+def config(database_url: DatabaseUrl) -> Config:
+    """The configuration of production, but for the cost of a hash."""
+    config = Config.read({"AUTHSVC_DATABASE_URL": database_url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS})
+    return dataclasses.replace(config, passwords=dataclasses.replace(config.passwords, profile=CHEAP))
+
+
+@pytest.fixture
+async def database(config: Config) -> AsyncIterator[Database]:
+    database = Database(config.database)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def service(config: Config, clock: FrozenClock) -> Service:
+    """The service as production composes it."""
+    return compose(config, clock=clock)
+
+
+@pytest.fixture
+async def client(service: Service, serve: Serve) -> Client:
+    """A client of the public port; every answer is held against the API's description (see witness.py)."""
+    return await serve(service.public)
+
+
+@pytest.fixture
+async def admin(service: Service, client: Client, serve: Serve) -> Client:
+    """A client of the admin port."""
+    assert client.app is service.public
+    return await serve(service.admin)
+
+
+@pytest.fixture
+async def serve(aiohttp_client: Callable[..., Awaitable[Client]]) -> AsyncIterator[Serve]:
+    """Serve an application as server.py does; every answer of a public one is held against its description."""
+    witnesses: list[Witness] = []
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = SLOW_CALLBACK_SECONDS
+
+    async def start(app: Application) -> Client:
+        if ROUTES in app:
+            witnesses.append(Witness(app))
+        return await aiohttp_client(app, server_kwargs={"auto_decompress": False})
+
+    yield start
+    assert not [fault for witness in witnesses for fault in witness.faults]
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """A blocking call of ours, a hash or a slow callback on the event loop fails the test."""
+    slow: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: slow.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    buster = BlockBuster("authsvc")
+    for owner, name in HASHES:
+        buster.functions[f"{owner.__name__}.{name}"] = BlockBusterFunction(owner, name, scanned_modules="authsvc")
+    buster.activate()
+    yield
+    buster.deactivate()
+    logger.removeHandler(handler)
+    assert not [line for line in slow if line.startswith("Executing")], slow
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pg-bin", help="Folder of the PostgreSQL server binaries to test with.")
