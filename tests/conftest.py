@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import io
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,7 +18,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from blockbuster import BlockBuster, BlockBusterFunction
 
-from authsvc import embedded, signing
+from authsvc import embedded, logs, signing
 from authsvc.app import Service, compose
 from authsvc.config import Argon2Profile, Config, DatabaseUrl
 from authsvc.store import migrations
@@ -30,6 +31,8 @@ Serve = Callable[[Application], Awaitable[Client]]
 CHEAP = Argon2Profile(memory_kib=8, passes=1, lanes=1)
 SIGNING_KEYS = json.dumps({"keys": [signing.generate_key("ES256")]})
 SLOW_CALLBACK_SECONDS = 0.5
+# Passwords of the tests, the start of each JWT, addresses and DSNs, stored hashes.
+NEVER_LOGGED = ("correct horse", "battery", "eyJ", "@", "$argon2", "$2a$", "$2b$", "$2y$")
 # No system call tells of these; asyncio's debug mode would see them only at their full cost.
 HASHES = (
     (argon2.PasswordHasher, "hash"),
@@ -138,6 +141,16 @@ async def serve(aiohttp_client: Callable[..., Awaitable[Client]]) -> AsyncIterat
 
 
 @pytest.fixture(autouse=True)
+def log() -> Iterator[io.StringIO]:
+    """What the service logs, as JSON lines; whatever a test does, no secret and no address is among it."""
+    stream = io.StringIO()
+    logs.configure("json", "debug", stream)
+    yield stream
+    found = [secret for secret in NEVER_LOGGED if secret in stream.getvalue()]
+    assert not found, stream.getvalue()
+
+
+@pytest.fixture(autouse=True)
 def nothing_blocks_the_loop() -> Iterator[None]:
     """A blocking call of ours, a hash or a slow callback on the event loop fails the test."""
     slow: list[str] = []
@@ -146,6 +159,11 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     logger = logging.getLogger("asyncio")
     logger.addHandler(handler)
     buster = BlockBuster("authsvc")
+    # The executor's own locks are held for microseconds.
+    for name in ("threading.Lock.acquire", "threading.Lock.acquire_lock"):
+        del buster.functions[name]
+    # asyncpg looks for ~/.pgpass when it connects.
+    buster.functions["os.stat"].can_block_in("asyncpg/connect_utils.py", "_read_password_file")
     for owner, name in HASHES:
         buster.functions[f"{owner.__name__}.{name}"] = BlockBusterFunction(owner, name, scanned_modules="authsvc")
     buster.activate()

@@ -111,7 +111,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         await database.open()
         yield
         await database.close()
-        passwords.close()
+        await passwords.close()
 
     public.on_startup.append(docs.render)
     public.cleanup_ctx.append(lifetime)

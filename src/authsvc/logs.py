@@ -8,17 +8,19 @@ quotes header bytes in theirs.
 import logging
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 
-def configure(log_format: str, level: str) -> None:
+def configure(log_format: str, level: str, stream: TextIO | None = None) -> None:
     """Send all log lines of at least `level` to standard output in `log_format` (auto: console in a terminal)."""
-    console = log_format == "console" or (log_format == "auto" and sys.stdout.isatty())
+    stream = stream or sys.stdout
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
         if console
         else structlog.processors.JSONRenderer(serializer=_to_json)
     )
@@ -31,7 +33,7 @@ def configure(log_format: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_StandardOutputFactory(),
+        logger_factory=lambda *_names: _Output(stream),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
@@ -67,16 +69,11 @@ class _ToStructlog(logging.Handler):
         structlog.get_logger().log(record.levelno, "library", logger=record.name, text=text, exc_info=error)
 
 
-class _StandardOutput(structlog.WriteLogger):
-    """Standard output that may be a pipe nobody reads any more: a lost log line must not fail a request."""
+class _Output(structlog.WriteLogger):
+    """An output that may be a pipe nobody reads any more: a lost log line must not fail a request."""
 
     def msg(self, message: str) -> None:
         with suppress(OSError, ValueError):
             super().msg(message)
 
     log = debug = info = warning = error = msg
-
-
-class _StandardOutputFactory:
-    def __call__(self, *_arguments: object) -> _StandardOutput:
-        return _StandardOutput(sys.stdout)

@@ -40,7 +40,7 @@ async def create_user(config: Config, email: str, password: str) -> User:
     except (InvalidEmailError, InvalidPasswordError) as error:
         raise OperationError(error.message) from None
     finally:
-        passwords.close()
+        await passwords.close()
 
 
 async def import_users(config: Config, file: Path) -> ImportResult:

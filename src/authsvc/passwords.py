@@ -121,9 +121,9 @@ class Passwords:
             return True
         return int(match["memory"]) * int(match["passes"]) < self._profile.memory_kib * self._profile.passes
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the running hashes end, and stop the threads."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
 
     def _compare(self, password: Password, stored_hash: str) -> Verdict:
         if not stored_hash.startswith("$argon2"):
