@@ -1,0 +1,27 @@
+"""Builders that go through the service, so that no test depends on how a row looks."""
+
+from typing import Any
+
+from tests.conftest import Client
+
+EMAIL = "ada@example.com"
+PASSWORD = "correct horse battery staple"
+
+
+async def user(client: Client, email: str = EMAIL, password: str = PASSWORD) -> Any:
+    """Register; return the user object."""
+    response = await client.post("/api/auth/register", json={"email": email, "password": password})
+    assert response.status == 201, await response.text()
+    return await response.json()
+
+
+async def access_token(client: Client, email: str = EMAIL, password: str = PASSWORD) -> str:
+    """Log in; return the access token."""
+    response = await client.post("/api/auth/login", json={"email": email, "password": password})
+    assert response.status == 200, await response.text()
+    return str((await response.json())["access_token"])
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
