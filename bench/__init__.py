@@ -1,0 +1,1 @@
+"""The measuring harness: this service beside the physical limit, in one run."""
