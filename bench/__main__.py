@@ -1,4 +1,4 @@
-"""Measure the service beside the physical limit, in one run (`make bench ARGS="--seconds 2 --rounds 1"` for a short one).
+"""Measure the service beside the physical limit, in one run (short: `make bench ARGS="--seconds 2 --rounds 1"`).
 
 Each pair is measured in turns, several rounds; medians are compared. Trust the ratios, not the absolute figures.
 """

@@ -1,9 +1,13 @@
 -- The people who can log in.
 
+set local lock_timeout = '5s';
+set local statement_timeout = '60s';
+
 create table if not exists users (
   id bigint generated always as identity,
   public_id uuid not null,
-  email text not null,
+  -- The collation C: an upgrade of the system's locales cannot disorder the unique index.
+  email text collate "C" not null,
   password_hash text,
   created_at timestamptz not null,
   updated_at timestamptz not null,
@@ -11,7 +15,8 @@ create table if not exists users (
   constraint users_public_id_key unique (public_id),
   constraint users_email_key unique (email),
   -- A second lock on the door of emails.py: one spelling an address, whoever writes the row.
-  constraint users_email_canonical check (email ~ '^[!-~]+@[a-z0-9.-]+$' and email !~ '[A-Z]' and length(email) <= 254)
+  constraint users_email_canonical
+    check (email ~ '^[!-~]+$' and email ~ '^[^@A-Z]+@[a-z0-9.-]+$' and length(email) <= 254)
 );
 
 comment on table users is 'The people who can log in.';

@@ -38,6 +38,17 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
+def _new_password() -> str:
+    """Return the password. Not an option: the list of processes and the history of the shell would show it."""
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return password
+    try:
+        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        _fail("The password on standard input is not UTF-8.")
+
+
 def _config(environ: Mapping[str, str] | None = None) -> Config:
     config = Config.read(os.environ if environ is None else environ, check_keys=signing.read_key_set)
     logs.configure(config.logging.format, config.logging.level)
@@ -116,10 +127,13 @@ def users() -> None:
 
 @users.command()
 @click.argument("email")
-@click.password_option(help="Asked for, or read from a pipe, where it is not given. Better not given: shells remember.")
-def create(email: str, password: str) -> None:
-    """Open an account for EMAIL, by the same rules as the service."""
-    user = asyncio.run(operations.create_user(_config(), email, password))
+def create(email: str) -> None:
+    """Open an account for EMAIL, by the same rules as the service.
+
+    The password is asked for in a terminal, and else is the first line of standard input.
+    """
+    config = _config()
+    user = operations.create_user(config, email, _new_password())
     click.echo(f"created {user.public_id} {user.email}")
 
 

@@ -5,16 +5,21 @@ variable, so that `authsvc check-config`, the table in docs/configuration.md and
 """
 
 import json
-import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
 PREFIX = "AUTHSVC_"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SSL_MODES = frozenset({"disable", "require", "verify-ca", "verify-full"})
+"""Without `allow` and `prefer`: they look like TLS, and fall back to clear text."""
+
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_ORIGIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(:\d{1,5})?/?", re.ASCII | re.IGNORECASE)
 
 
 class ConfigError(Exception):
@@ -45,10 +50,13 @@ class DatabaseUrl(Secret):
 
     def __repr__(self) -> str:
         parts = urlsplit(self._text)
-        if parts.password is None:
-            return self._text
-        user, _, host = parts.netloc.rpartition("@")
-        return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+        netloc = parts.netloc
+        if parts.password is not None:
+            user, _, host = netloc.rpartition("@")
+            netloc = f"{user.partition(':')[0]}:***@{host}"
+        # The libraries read a password from the query as well.
+        query = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
+        return f"{parts.scheme}://{netloc}{parts.path}{'?' if query else ''}{urlencode(query, safe='*/')}"
 
     __str__ = __repr__
 
@@ -90,7 +98,7 @@ def _setting(name: str, parse: Callable[[str], object], default: str | None, hel
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text[:12]) <= high):
+        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):  # noqa: PLR2004 - far fewer digits than int() takes
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(text)
 
@@ -99,13 +107,9 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
+        if not (_SECONDS.fullmatch(text) and low <= float(text) <= high):
             raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
-        return value
+        return float(text)
 
     return parse
 
@@ -132,6 +136,9 @@ def _path(text: str) -> Path:
 def _hmac_secret(text: str) -> Secret:
     if len(text.encode()) < 32:  # noqa: PLR2004 - RFC 7518 §3.2: a key of the same size as the hash output
         raise ValueError("must have at least 32 bytes: make one with `openssl rand -base64 48`")
+    # python-jose refuses these too, by an error that nobody expects (CVE-2024-33663 signed with public keys).
+    if "BEGIN " in text or "ssh-" in text or "ecdsa-sha2-" in text:
+        raise ValueError("must be a secret of its own and no key or certificate: anyone may know its public half")
     return Secret(text)
 
 
@@ -151,15 +158,23 @@ def _database_url(text: str) -> DatabaseUrl:
         host, _port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("must be a URL like postgresql://user:password@host:5432/name") from None
-    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+    # An @ in the path: the password holds a slash that is not percent-encoded.
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/") or "@" in parts.path:
         raise ValueError("must be a URL like postgresql://user:password@host:5432/name")
+    query = parse_qs(parts.query)
     # asyncpg's own default for TCP falls back to clear text and verifies nothing.
-    if host is not None and host not in LOOPBACK and "sslmode" not in parse_qs(parts.query):
+    is_local = all(map(_is_this_machine, [host or "", *query.get("host", [])]))
+    if not is_local and not SSL_MODES.issuperset(query.get("sslmode", [""])):
         raise ValueError(
             "must say how to secure the way to another machine: add ?sslmode=verify-full&sslrootcert=FILE"
-            " (or sslmode=disable where the network itself is private and trusted)"
+            " (or require, verify-ca; or disable where the network itself is private and trusted)"
         )
     return DatabaseUrl(text)
+
+
+def _is_this_machine(host: str) -> bool:
+    # None, or a folder: PostgreSQL's Unix socket.
+    return not host or host in LOOPBACK or unquote(host).startswith("/")
 
 
 def _public_url(text: str) -> str:
@@ -168,9 +183,7 @@ def _public_url(text: str) -> str:
         host, _port = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("must be an origin like https://auth.example.com")
-    if parts.username is not None or not text.isascii():
+    if not host or not _ORIGIN.fullmatch(text):
         raise ValueError("must be an origin like https://auth.example.com")
     if parts.scheme == "http" and host not in LOOPBACK:
         raise ValueError("must be https: only on localhost may it be http, since the cookie of a login travels on it")
@@ -331,18 +344,18 @@ class Config:
         sections: dict[str, dict[str, object]] = {}
         for section, name, setting in _settings():
             sections.setdefault(section, {})[name] = _read_one(setting, values, faults)
+        http, tokens, database = sections["http"], sections["tokens"], sections["database"]
+        http["public_url"] = http["public_url"] or f"http://127.0.0.1:{http['port']}"
+        tokens["issuer"] = tokens["issuer"] or http["public_url"]
+        faults += _faults_of_keys(environ, tokens["keys"], check_keys)
+        if database["url"] is None and not any(fault.startswith("AUTHSVC_DATABASE_URL") for fault in faults):
+            faults.append("AUTHSVC_DATABASE_URL is missing: give postgresql://user:password@host:5432/name.")
+        if http["port"] == http["admin_port"] is not None:
+            faults.append("AUTHSVC_ADMIN_PORT must differ from AUTHSVC_PORT: metrics are never public.")
         faults += [
             f"{name} is not a setting of this version: see docs/configuration.md, or unset it."
             for name in sorted(values)
         ]
-        http, tokens, database = sections["http"], sections["tokens"], sections["database"]
-        http["public_url"] = http["public_url"] or f"http://127.0.0.1:{http['port']}"
-        tokens["issuer"] = tokens["issuer"] or http["public_url"]
-        faults += _faults_of_keys(tokens, faults, check_keys)
-        if database["url"] is None and not any(fault.startswith("AUTHSVC_DATABASE_URL") for fault in faults):
-            faults.append("AUTHSVC_DATABASE_URL is missing: give postgresql://user:password@host:5432/name.")
-        if http["port"] == http["admin_port"]:
-            faults.append("AUTHSVC_ADMIN_PORT must differ from AUTHSVC_PORT: metrics are never public.")
         if faults:
             raise ConfigError(faults)
         return cls(**{f.name: cast("type[Any]", f.type)(**sections[f.name]) for f in fields(cls)})
@@ -384,22 +397,25 @@ def _read_one(setting: Setting, values: dict[str, str], faults: list[str]) -> ob
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             faults.append(f"{setting.name}_FILE names a file that cannot be read ({reason}).")
             return None
+    if text is None and setting.default is None:
+        return None
+    text = text or setting.default or ""
     try:
-        return None if text is None and setting.default is None else setting.parse(text or setting.default or "")
+        text.encode()  # what is not UTF-8 stands in os.environ as lone surrogates
+        return setting.parse(text)
+    except UnicodeEncodeError:
+        faults.append(f"{setting.name} is not UTF-8 text.")
     except ValueError as error:
         faults.append(f"{setting.name} {error}.")
-        return None
+    return None
 
 
-def _faults_of_keys(tokens: Mapping[str, object], found: list[str], check_keys: Callable[[str], object]) -> list[str]:
-    secret, keys = tokens["secret"], tokens["keys"]
-    if any(fault.startswith(("AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_KEYS")) for fault in found):
-        return []
-    if (secret is None) == (keys is None):
-        return ["AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."]
+def _faults_of_keys(environ: Mapping[str, str], keys: object, check_keys: Callable[[str], object]) -> Iterator[str]:
+    names = ("AUTHSVC_JWT_KEYS", "AUTHSVC_JWT_SECRET")
+    if sum(not environ.keys().isdisjoint({name, f"{name}_FILE"}) for name in names) != 1:
+        yield "AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."
     if isinstance(keys, Secret):
         try:
             check_keys(keys.reveal())
         except ValueError as error:
-            return [f"AUTHSVC_JWT_KEYS {error}."]
-    return []
+            yield f"AUTHSVC_JWT_KEYS {error}."

@@ -1,14 +1,15 @@
 """What `authsvc dev` adds to the environment: a PostgreSQL of its own, and a signing key made once."""
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from authsvc import embedded, signing
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
-from authsvc.operations import write_private
+from authsvc.operations import OperationError, write_private
 
 KEY_FILE = "signing-keys.json"
 _PLACEHOLDER = "postgresql://localhost/not-started-yet"
@@ -20,8 +21,13 @@ def environment(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
     Raises:
         ConfigError: before anything is started.
+        OperationError: the key cannot be written.
         EmbeddedError: the database cannot be started.
     """
+    # The first interrupt unwinds what was begun; a second one (`timeout` and impatient people send two) must not
+    # interrupt the unwinding, or it would leave a database behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt_once)
     environ = {"AUTHSVC_DRAIN_SECONDS": "0", **given}
     lacks_database = environ.keys().isdisjoint({"AUTHSVC_DATABASE_URL", "AUTHSVC_DATABASE_URL_FILE"})
     data_dir = Path(environ.get("AUTHSVC_DATA_DIR") or ".authsvc")
@@ -31,7 +37,8 @@ def environment(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
     if not lacks_database:
         yield environ
         return
-    pg_bin = Config.read({**environ, "AUTHSVC_DATABASE_URL": _PLACEHOLDER}).development.pg_bin
+    checked = Config.read({**environ, "AUTHSVC_DATABASE_URL": _PLACEHOLDER}, check_keys=signing.read_key_set)
+    pg_bin = checked.development.pg_bin
     with embedded.serve(data_dir, pg_bin=pg_bin) as server:
         yield {**environ, "AUTHSVC_DATABASE_URL": server.url}
 
@@ -50,12 +57,24 @@ def welcome(public_url: str, entropy: Entropy | None = None) -> str:
   curl -i {public_url}/api/auth/register -H 'Content-Type: application/json' -d {body}
   curl -i {public_url}/api/auth/login -H 'Content-Type: application/json' -d {body}
 
-  Ctrl-C stops the service and its database.
+  Ctrl-C stops all of it.
 """
 
 
 def _signing_keys(path: Path) -> Path:
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, json.dumps({"keys": [signing.generate_key("ES256")]}, indent=2) + "\n")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Another `authsvc dev` may have made it meanwhile.
+            with suppress(FileExistsError):
+                write_private(path, json.dumps({"keys": [signing.generate_key("ES256")]}, indent=2) + "\n")
+        except OSError as error:
+            raise OperationError(
+                f"{path} cannot be written ({error.strerror}): set AUTHSVC_DATA_DIR to a folder of yours."
+            ) from None
     return path
+
+
+def _interrupt_once(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt

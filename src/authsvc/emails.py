@@ -43,6 +43,4 @@ def parse(text: str) -> EmailAddress:
         checked = validate_email(text, allow_smtputf8=False, check_deliverability=False, strict=True)
     except EmailNotValidError:
         raise InvalidEmailError("email_invalid", "This is not an e-mail address like name@example.com.") from None
-    if checked.ascii_email is None:  # the validator's type says so; with allow_smtputf8=False there always is one
-        raise InvalidEmailError("email_invalid", "This is not an e-mail address like name@example.com.")
-    return EmailAddress(checked.ascii_email.lower())
+    return EmailAddress(f"{checked.local_part}@{checked.ascii_domain}".lower())

@@ -1,6 +1,6 @@
 """New ids and opaque secrets. Everything that needs chance has an `Entropy` field, so that a test can repeat it."""
 
-import secrets
+import os
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -24,4 +24,4 @@ class SystemEntropy:
 
     def token_bytes(self, size: int) -> bytes:
         """Return `size` random bytes."""
-        return secrets.token_bytes(size)
+        return os.urandom(size)

@@ -3,11 +3,14 @@
 import csv
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from authsvc.flows.import_users import Row, RowFault
 
 COLUMNS = ("email", "password_hash")
+MAX_LINE_BYTES = 1024 * 1024
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 
 
@@ -19,18 +22,20 @@ def read(path: Path, advance: Callable[[int], object]) -> Iterator[Row | RowFaul
     """Yield the rows of a file; `advance` hears how many bytes were read.
 
     Raises:
-        ImportFileError: it is a CSV file without the columns.
+        ImportFileError: it is a CSV file without the columns, or its lines have no end.
     """
     parse = _json_rows if path.suffix.lower() in JSON_SUFFIXES else _csv_rows
     with path.open("rb") as file:
         yield from parse(_lines(file, advance))
 
 
-def _lines(file: Iterator[bytes], advance: Callable[[int], object]) -> Iterator[str]:
-    for number, line in enumerate(file):
+def _lines(file: BinaryIO, advance: Callable[[int], object]) -> Iterator[str]:
+    for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES), b""), start=1):
+        if len(line) == MAX_LINE_BYTES:
+            raise ImportFileError(f"Line {number} is longer than 1 MiB: this is no file of users.")
         advance(len(line))
         # What is not UTF-8 is found at fault as an address or a hash, in its own row.
-        yield line.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
+        yield line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:
@@ -53,18 +58,22 @@ def _csv_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:
         header = []
     if not all(header.count(name) == 1 for name in COLUMNS):
         raise ImportFileError("The first line must name the columns: email,password_hash (others are not read).")
+    columns = f"This has not the {len(header)} columns of the first line: a hash with commas in it stands in quotes."
     positions = [header.index(name) for name in COLUMNS]
     while True:
+        line = reader.line_num + 1  # where the row begins: a quoted text may go over several lines
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error:
-            yield RowFault(reader.line_num, "This is not CSV.")
+            # A quote that nobody closes takes in what follows, up to the field limit of the csv module.
+            lost = f" Neither are the lines to {reader.line_num}." if reader.line_num > line else ""
+            yield RowFault(line, f"This is not CSV: look at its quotes.{lost}")
             continue
         if cells:
             values: list[object] = [cells[position] for position in positions] if len(cells) == len(header) else []
-            yield _row(reader.line_num, values, f"This has not the {len(header)} columns of the first line.")
+            yield _row(line, values, columns)
 
 
 def _row(line: int, values: list[object], otherwise: str) -> Row | RowFault:

@@ -5,14 +5,20 @@ libraries say through `logging` takes the same road, without their exception tex
 quotes header bytes in theirs.
 """
 
+import json
 import logging
 import sys
 from contextlib import suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+REQUEST_ID: ContextVar[str] = ContextVar("REQUEST_ID", default="")
+"""The id of the request that is being answered: it stands in every line."""
 
 
 def configure(log_format: str, level: str, stream: TextIO | None = None) -> None:
@@ -26,21 +32,31 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_context,
             _render_exception_frames,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_names: _Output(stream),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
 
 
+def _add_context(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Add the level, the time and the request id: what structlog's own three processors do in thrice the time."""
+    event["level"] = method
+    event["timestamp"] = datetime.now(UTC).isoformat()  # noqa: TID251 - the time of a line is the machine's
+    if request_id := REQUEST_ID.get():
+        event["request_id"] = request_id
+    return event
+
+
 def _to_json(event: EventDict, **_options: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # a lone surrogate, an integer of more than 64 bits: a strange value must not fail a request
+        return json.dumps(event, default=str)
 
 
 def _render_exception_frames(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -65,8 +81,10 @@ class _ToStructlog(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         # record.msg is the library's constant text; its arguments may hold what a client sent, and so may the lines
         # below the first that asyncio adds to its own.
-        text = str(record.msg).partition("\n")[0]
-        structlog.get_logger().log(record.levelno, "library", logger=record.name, text=text, exc_info=error)
+        text = record.msg.partition("\n")[0] if isinstance(record.msg, str) else type(record.msg).__name__
+        # structlog knows no levels between the five.
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)
+        structlog.get_logger().log(level, "library", logger=record.name, text=text, exc_info=error)
 
 
 class _Output(structlog.WriteLogger):
@@ -76,4 +94,4 @@ class _Output(structlog.WriteLogger):
         with suppress(OSError, ValueError):
             super().msg(message)
 
-    log = debug = info = warning = error = msg
+    log = debug = info = warning = error = critical = msg

@@ -97,7 +97,10 @@ class _PublishedKeys:
         """
         if token is None:
             raise MissingCredentials
-        if time.monotonic() - self._fetched_at > self._refresh_seconds:
+        is_first = self._fetched_at == float("-inf")
+        is_due = time.monotonic() - self._fetched_at > self._refresh_seconds
+        # One request waits for the refresh; the others go on with the keys there are.
+        if is_first or (is_due and not self._lock.locked()):
             await self._fetch()
         try:
             return self._reader.read(token)
@@ -123,7 +126,7 @@ class _PublishedKeys:
             self._tried_at = time.monotonic()
             try:
                 self._reader.replace_keys(read_published_keys(await _get_json(self._url)))
-            except (aiohttp.ClientError, OSError, ValueError) as error:
+            except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
                 structlog.get_logger().warning("jwks_unavailable", error=type(error).__name__)
                 return False
             self._fetched_at = time.monotonic()

@@ -1,6 +1,8 @@
 """What the operator's commands do: the same flows as the service, on a pool of their own."""
 
+import asyncio
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +13,11 @@ import click
 from authsvc import emails, import_files, resources
 from authsvc.clock import SystemClock
 from authsvc.config import Config
-from authsvc.emails import InvalidEmailError
+from authsvc.emails import EmailAddress, InvalidEmailError
 from authsvc.entropy import SystemEntropy
 from authsvc.flows.import_users import ImportResult, ImportUsers, RowFault
 from authsvc.flows.register import Register, User
-from authsvc.password_policy import InvalidPasswordError, PasswordPolicy
+from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import InvalidInput, Refusal
 from authsvc.store.database import Database
@@ -25,20 +27,30 @@ class OperationError(Exception):
     """The command could not do it; the message is one sentence that says why."""
 
 
-async def create_user(config: Config, email: str, password: str) -> User:
+def create_user(config: Config, email: str, password: str) -> User:
     """Open an account by the rules of the service, and return it.
 
     Raises:
         OperationError: the address or the password is refused, or the database does not answer.
     """
+    if "\0" in password:  # the API refuses it in any text, so that nobody could log in
+        raise OperationError("The password holds a NUL, which no text can have.")
     policy = PasswordPolicy(config.passwords.min_length, config.passwords.max_length, resources.common_passwords())
-    passwords = Passwords(config.passwords.profile, threads=1, queue_seconds=config.passwords.queue_seconds)
     try:
-        async with _database(config) as database:
-            register = Register(database, passwords, policy, SystemClock(), SystemEntropy())
-            return await register(emails.parse(email), policy.read_new(password))
+        address, chosen = emails.parse(email), policy.read_new(password)
     except (InvalidEmailError, InvalidPasswordError) as error:
         raise OperationError(error.message) from None
+    # Made before there is a loop: it takes a hash to make one.
+    passwords = Passwords(config.passwords.profile, threads=1, queue_seconds=config.passwords.queue_seconds)
+    return asyncio.run(_register(config, passwords, policy, address, chosen))
+
+
+async def _register(
+    config: Config, passwords: Passwords, policy: PasswordPolicy, email: EmailAddress, password: Password
+) -> User:
+    try:
+        async with _database(config) as database:
+            return await Register(database, passwords, policy, SystemClock(), SystemEntropy())(email, password)
     finally:
         await passwords.close()
 
@@ -80,7 +92,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _report(file: Path, fault: RowFault) -> None:
-    click.echo(f"{file}:{fault.line}: left out. {fault.reason}", err=True)
+    # In a terminal the progress bar stands on this line; it is drawn again on the next.
+    wipe = "\r\x1b[K" if sys.stdout.isatty() and sys.stderr.isatty() else ""
+    click.echo(f"{wipe}{file}:{fault.line}: left out. {fault.reason}", err=True)
 
 
 @asynccontextmanager

@@ -41,19 +41,22 @@ class PasswordPolicy:
         """Return the password that somebody logs in with.
 
         Raises:
-            InvalidPasswordError: it is longer than any password accepted here (`password_too_long`).
+            InvalidPasswordError: it is longer than any password accepted here (`password_too_long`), or no text at all
+                (`password_not_unicode`: lone surrogates, as a terminal makes of what is not UTF-8).
         """
         # Length first: NFC takes quadratic time (80,000 code points cost 4.9 s).
         if len(text) > self.max_length:
             raise InvalidPasswordError("password_too_long", f"A password has at most {self.max_length} characters.")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidPasswordError("password_not_unicode", "A password must be Unicode text.")
         return Password(raw=text, normalized=unicodedata.normalize("NFC", text))
 
     def read_new(self, text: str) -> Password:
         """Return the password that somebody chose for an account.
 
         Raises:
-            InvalidPasswordError: it is too long (`password_too_long`), too short (`password_too_short`) or a common
-                one (`password_common`).
+            InvalidPasswordError: as in `read`, or it is too short (`password_too_short`) or a common one
+                (`password_common`).
         """
         password = self.read(text)
         if len(password.normalized) < self.min_length:

@@ -110,7 +110,9 @@ class Passwords:
             Busy: the queue is too long.
         """
         if stored_hash is not None and supported(stored_hash):
-            return await self._run(lambda: self._compare(password, stored_hash))
+            verdict = await self._run(lambda: self._compare(password, stored_hash))
+            if verdict is not Verdict.UNSUPPORTED:
+                return verdict
         await self._run(lambda: self._compare(password, self._decoy))
         return Verdict.MISMATCH if stored_hash is None else Verdict.UNSUPPORTED
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 import uvloop
@@ -16,11 +17,16 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from authsvc.app import compose
 from authsvc.config import Config
+from authsvc.web.routes import Handler
 
 MAX_LINE_BYTES = 4096
 MAX_FIELD_BYTES = 8190
-# Also the longest wait for a request's headers.
+# Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
 KEEPALIVE_SECONDS = 75
+# For the whole head of a connection's first request; aiohttp alone would wait as long as for the next one.
+HEAD_SECONDS = 10
+# What a client still sends after its answer is read and thrown away, that the answer is not lost to a reset.
+LINGER_SECONDS = 2
 
 
 class ServerError(Exception):
@@ -30,6 +36,8 @@ class ServerError(Exception):
 def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
     """Serve until SIGTERM or SIGINT; `on_ready` is called when both ports are open.
 
+    Both signals stay taken when this returns: a second one must not interrupt what its caller still has to put away.
+
     Raises:
         ServerError: a port cannot be opened, or aiohttp runs without its C parser.
         ConfigError: the database URL cannot be used.
@@ -37,51 +45,111 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
     if HttpRequestParser is HttpRequestParserPy:
         raise ServerError("aiohttp runs without its C parser: install its wheel, and unset AIOHTTP_NO_EXTENSIONS.")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, on_ready))
+        loop, stop = runner.get_loop(), asyncio.Event()
+
+        def ask_to_stop(*_signal: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: it was asked already
+                loop.call_soon_threadsafe(stop.set)
+
+        # Not the loop's own handlers: these would end with it.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, ask_to_stop)
+        runner.run(_serve(config, stop, on_ready))
 
 
-async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
+async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
     service, http, log = compose(config), config.http, structlog.get_logger()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    public = _runner(service.public, http.shutdown_seconds)
-    admin = _runner(service.admin, 1)
+    public, admin = _Port(service.public), _Port(service.admin)
     try:
-        await _listen(public, http.host, http.port, "AUTHSVC_PORT")
-        await _listen(admin, http.admin_host, http.admin_port, "AUTHSVC_ADMIN_PORT")
+        await public.open(http.host, http.port, "AUTHSVC_PORT")
+        await admin.open(http.admin_host, http.admin_port, "AUTHSVC_ADMIN_PORT")
         log.info("serving", url=http.public_url, host=http.host, port=http.port, admin_port=http.admin_port)
         on_ready()
         await stop.wait()
-        service.readiness.draining = True
+        service.readiness.draining = public.draining = True
         log.info("draining", seconds=http.drain_seconds)
         await asyncio.sleep(http.drain_seconds)
     finally:
-        await public.cleanup()
-        await admin.cleanup()
+        await public.close(http.shutdown_seconds)
+        await admin.close(0)
     log.info("stopped")
 
 
-def _runner(app: web.Application, shutdown_seconds: float) -> web.AppRunner:
-    return web.AppRunner(
-        app,
-        access_log=None,
-        logger=logging.getLogger("aiohttp.server"),
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        shutdown_timeout=shutdown_seconds,
-        max_line_size=MAX_LINE_BYTES,
-        max_field_size=MAX_FIELD_BYTES,
-        auto_decompress=False,
-    )
+class _Port:
+    """An application on its listening socket; knows which requests are in flight, and who has sent none yet."""
 
+    def __init__(self, app: web.Application) -> None:
+        self.draining = False
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._silent: set[object] = set()
+        self._sockets: asyncio.Server | None = None
+        app.middlewares.insert(0, self._count)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=logging.getLogger("aiohttp.server"),
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            shutdown_timeout=1,  # `close` has waited before: what is left then is cut
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            auto_decompress=False,
+        )
 
-async def _listen(runner: web.AppRunner, host: str, port: int, setting: str) -> None:
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-    except OSError as error:
-        raise ServerError(
-            f"Port {port} on {host} cannot be opened ({error.strerror or type(error).__name__}): stop what uses it, or"
-            f" set {setting} to another."
-        ) from None
+    async def open(self, host: str, port: int, setting: str) -> None:
+        """Start the application and listen.
+
+        Raises:
+            ServerError: the port cannot be opened; the sentence names its `setting`.
+        """
+        await self._runner.setup()
+        try:
+            self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
+        except OSError as error:
+            raise ServerError(
+                f"Port {port} on {host} cannot be opened ({error.strerror or type(error).__name__}): stop what uses"
+                f" it, or set {setting} to another."
+            ) from None
+
+    async def close(self, seconds: float) -> None:
+        """Stop listening, let what is in flight finish for at most `seconds`, and end the application.
+
+        aiohttp's own way down comes last: from its begin on it reads no more of the bodies that are still arriving.
+        """
+        if self._sockets is not None:
+            self._sockets.close()
+        if self._in_flight:
+            self._idle.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
+        await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - `open` has set it up
+        connection = server()
+        self._silent.add(connection)
+
+        def hang_up_on_the_silent() -> None:
+            if connection in self._silent:
+                self._silent.discard(connection)
+                connection.force_close()
+
+        asyncio.get_running_loop().call_later(HEAD_SECONDS, hang_up_on_the_silent)
+        return connection
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._silent.discard(request.protocol)
+        self._in_flight += 1
+        try:
+            response = await handler(request)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+        if self.draining:
+            response.force_close()  # the next request goes to another instance
+        return response

@@ -11,6 +11,7 @@ import hmac
 import json
 import re
 from binascii import Error as Base64Error
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -91,6 +92,8 @@ class Claims:
     session_id: UUID
     token_id: UUID
     issued_at: int
+    not_before: int
+    """Claim `nbf`, which ours lack; then the same as `issued_at`."""
     expires_at: int
 
 
@@ -123,7 +126,9 @@ def load_keys(settings: Tokens) -> KeySet:
     """
     if settings.keys is not None:
         return read_key_set(settings.keys.reveal())
-    secret = settings.secret.reveal().encode() if settings.secret else b""
+    if settings.secret is None:
+        raise ValueError("is missing")
+    secret = settings.secret.reveal().encode()
     # Not a hash of the secret itself: a `kid` is public.
     kid = _encode(hmac.digest(secret, b"authsvc kid", "sha256")[:16])
     key = jwk.construct(secret, "HS256")
@@ -136,7 +141,7 @@ def derived_keys(settings: Tokens, purpose: bytes) -> list[bytes]:
         members = json.loads(settings.keys.reveal())["keys"]
         secrets = [str(member["d"]) for member in members if "d" in member]
     else:
-        secrets = [settings.secret.reveal()] if settings.secret else []
+        secrets = [settings.secret.reveal()] if settings.secret is not None else []
     return [hmac.digest(secret.encode(), b"authsvc " + purpose, "sha256") for secret in secrets]
 
 
@@ -158,10 +163,12 @@ def read_key_set(text: str) -> KeySet:
         raise ValueError("must begin with a private key: the first key signs, and this one has no member d")
     try:
         private = jwk.construct(members[0], first.algorithm)
-        if not first.key.verify(b"probe", private.sign(b"probe")):
-            raise ValueError("begins with a key whose private and public halves do not belong together")
-    except _NOT_A_KEY as error:
-        raise ValueError(f"begins with a private key that cannot sign ({type(error).__name__})") from None
+        private.sign(b"probe")
+    except _NOT_A_KEY:
+        # The cryptography library compares the halves of the key when it is built.
+        raise ValueError(
+            "begins with a private key that cannot sign: d is broken, or belongs to another public key"
+        ) from None
     return KeySet(SigningKey(first.kid, first.algorithm, private), MappingProxyType(verification))
 
 
@@ -173,7 +180,7 @@ def read_published_keys(document: object) -> dict[str, VerificationKey]:
     """
     members = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list):
-        raise ValueError("is no JWK set")  # noqa: TRY004 - a value that came over the wire  # noqa: TRY004 - what came over the wire is a value
+        raise ValueError("is no JWK set")  # noqa: TRY004 - a value that came over the wire
     keys: dict[str, VerificationKey] = {}
     for member in members:
         try:
@@ -188,7 +195,11 @@ def _verification_key(member: object, name: str) -> VerificationKey:
     if not isinstance(member, dict):
         raise ValueError(f"holds {name} that is no JWK")  # noqa: TRY004 - a value of the configuration
     algorithm = {"EC": "ES256", "RSA": "RS256"}.get(str(member.get("kty")), "")
+    operations = member.get("key_ops", ["verify"])
+    is_for_signatures = isinstance(operations, list) and not {"verify", "sign"}.isdisjoint(map(str, operations))
     if not algorithm or member.get("alg", algorithm) != algorithm or member.get("use", "sig") != "sig":
+        is_for_signatures = False
+    if not is_for_signatures:
         raise ValueError(f"holds {name} that is neither ES256 (P-256) nor RS256, or not for signatures")
     public = {part: member[part] for part in _PUBLIC_MEMBERS[algorithm] if part in member}
     try:
@@ -201,7 +212,7 @@ def _verification_key(member: object, name: str) -> VerificationKey:
     if isinstance(prepared, rsa.RSAPublicKey) and prepared.key_size < 2048:  # noqa: PLR2004 - RFC 7518 §3.3
         raise ValueError(f"holds {name} of fewer than 2048 bits (RFC 7518 §3.3)")
     kid = member.get("kid", thumbprint(public))
-    if not isinstance(kid, str) or not 1 <= len(kid) <= 128:  # noqa: PLR2004 - ours are 43 characters
+    if not isinstance(kid, str) or not kid.isprintable() or not 1 <= len(kid) <= 128:  # noqa: PLR2004 - ours are 43 characters
         raise ValueError(f"holds {name} whose kid is not a text of 1 to 128 characters")
     return VerificationKey(kid, algorithm, key, {**public, "kid": kid, "alg": algorithm, "use": "sig"})
 
@@ -278,7 +289,8 @@ class AccessTokenReader:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
-        self._remembered: dict[str, Claims] = {}
+        # Ordered: a plain dict takes longer and longer to find its oldest entry again.
+        self._remembered: OrderedDict[str, Claims] = OrderedDict()
         self._free_bytes = self._cache_bytes = cache_bytes
 
     def replace_keys(self, keys: Mapping[str, VerificationKey]) -> None:
@@ -303,15 +315,11 @@ class AccessTokenReader:
         return claims
 
     def _remember(self, token: str, claims: Claims) -> None:
+        self._remembered[token] = claims
         self._free_bytes -= _entry_bytes(token)
-        while self._free_bytes < 0 and self._remembered:
-            oldest = next(iter(self._remembered))
-            del self._remembered[oldest]
+        while self._free_bytes < 0:
+            oldest, _claims = self._remembered.popitem(last=False)
             self._free_bytes += _entry_bytes(oldest)
-        if self._free_bytes >= 0:
-            self._remembered[token] = claims
-        else:
-            self._free_bytes += _entry_bytes(token)
 
     def _verify(self, token: str) -> Claims:
         if len(token) > MAX_TOKEN_LENGTH:
@@ -357,6 +365,7 @@ class AccessTokenReader:
             session_id=_uuid(payload, "sid"),
             token_id=_uuid(payload, "jti"),
             issued_at=issued_at,
+            not_before=_time(payload, "nbf") if "nbf" in payload else issued_at,
             expires_at=expires_at,
         )
 
@@ -366,6 +375,8 @@ class AccessTokenReader:
             raise InvalidAccessTokenError("expired")
         if claims.issued_at > now + LEEWAY_SECONDS:
             raise InvalidAccessTokenError("issued_in_the_future")
+        if claims.not_before > now + LEEWAY_SECONDS:
+            raise InvalidAccessTokenError("not_good_yet")
 
 
 def _entry_bytes(token: str) -> int:

@@ -21,6 +21,7 @@ class ReadinessCheck:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._wanted = migrations.shipped()
         self.draining = False
 
     async def __call__(self) -> Readiness:
@@ -29,7 +30,7 @@ class ReadinessCheck:
             return Readiness.DRAINING
         try:
             async with self._database.read() as connection:
-                pending = await migrations.pending(connection)
+                pending = await migrations.pending(connection, self._wanted)
         except Unavailable:
             return Readiness.DATABASE_UNAVAILABLE
         return Readiness.MIGRATIONS_PENDING if pending else Readiness.READY

@@ -5,7 +5,7 @@ Runs as a command of its own (`authsvc migrate`), never when the service starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from authsvc.store.database import queries
 if TYPE_CHECKING:
     from authsvc.store.database import Connection
 
+_QUERIES = queries("schema")
 _ADVISORY_LOCK = 0x6175746873766300  # "authsvc" in ASCII
 
 
@@ -27,14 +28,14 @@ class MigrationError(Exception):
     """The migrations could not be applied; the message is one sentence without values from the database."""
 
 
-async def pending(connection: Connection) -> list[str]:
-    """Return the ids of the shipped migrations that this database lacks, in order."""
+async def pending(connection: Connection, wanted: Sequence[str]) -> list[str]:
+    """Return those of the `wanted` migrations that this database lacks, in order."""
     try:
-        rows = await queries("schema")["applied_migrations"].rows(connection)
+        rows = await _QUERIES["applied_migrations"].rows(connection)
     except asyncpg.UndefinedTableError:  # nothing was ever applied
         rows = []
     applied = {row["migration_id"] for row in rows}
-    return [each for each in shipped() if each not in applied]
+    return [each for each in wanted if each not in applied]
 
 
 def shipped() -> list[str]:
@@ -84,16 +85,19 @@ def _exclusive(url: DatabaseUrl) -> Iterator[Any]:
     try:
         with psycopg.connect(text, autocommit=True, connect_timeout=10) as connection:
             connection.execute("select pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+            # Asked before: yoyo hides the refusal, and fails later on the table that it could not make.
+            allowed = connection.execute("select has_schema_privilege(current_schema(), 'create')").fetchone()
+            if allowed != (True,):
+                raise MigrationError("This role may not create tables: migrate as the owner of the database.")
             backend: Any = yoyo.get_backend("postgresql+psycopg:" + text.partition(":")[2])
             try:
                 backend.break_lock()
                 yield backend
             finally:
                 backend.connection.close()
-    except psycopg.OperationalError as error:
-        raise MigrationError(f"The database at {url} cannot be reached ({type(error).__name__}).") from error
     except psycopg.Error as error:
+        if error.sqlstate is None:
+            raise MigrationError(f"The database at {url} cannot be reached ({type(error).__name__}).") from error
         raise MigrationError(
-            f"The database refused a migration ({type(error).__name__}, SQLSTATE {error.sqlstate}): may this role"
-            " create tables?"
+            f"The database refused a migration ({type(error).__name__}, SQLSTATE {error.sqlstate})."
         ) from error

@@ -66,4 +66,4 @@ def user_body(user: User) -> dict[str, str]:
 
 def timestamp(moment: datetime) -> str:
     """Return a moment in RFC 3339, in UTC with microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -17,11 +17,15 @@ class Cookie:
     secure: bool
 
     def read(self, request: web.Request) -> str | None:
-        """Return its value; None where it is absent, or there twice: then somebody tossed one in."""
+        """Return its value; None where it is absent, or there twice: then somebody tossed one in.
+
+        `request.cookies` strips Unicode spaces from names, and a browser lets a sibling host set `\u2000__Host-…`,
+        which for it has no prefix.
+        """
         sent = ";".join(request.headers.getall(hdrs.COOKIE, [])).split(";")
-        if sum(pair.strip().startswith(f"{self.name}=") for pair in sent) != 1:
-            return None
-        return request.cookies.get(self.name) or None
+        pairs = [pair.strip(" \t").partition("=") for pair in sent]
+        values = [value for name, _, value in pairs if name == self.name]
+        return values[0] or None if len(values) == 1 else None
 
     def write(self, response: web.StreamResponse, value: str, max_age: int | None) -> None:
         """Set it, for `max_age` seconds or until the browser closes."""

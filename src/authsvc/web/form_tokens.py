@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from authsvc.web.cookies import Cookie
 from authsvc.web.guard import Guard
 
 FIELD = "form_token"
+_NONCE = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class FormTokens:
     entropy: Entropy
 
     def nonce(self, request: web.Request) -> str:
-        """Return this browser's nonce, or a new one: the page that shows a form sets it (`remember`)."""
-        return self.cookie.read(request) or base64.urlsafe_b64encode(self.entropy.token_bytes(24)).decode()
+        """Return this browser's nonce, or a new one: the page that shows a form sets the cookie."""
+        return self._shown(request) or base64.urlsafe_b64encode(self.entropy.token_bytes(24)).decode()
 
     def issue(self, request: web.Request, nonce: str) -> str:
         """Return the token for a form on a page of this request."""
@@ -38,15 +40,18 @@ class FormTokens:
         Raises:
             StaleForm: its token is missing, edited, another browser's or an earlier session's.
         """
-        nonce, given = self.cookie.read(request), fields.get(FIELD, "")
+        nonce, given = self._shown(request), fields.get(FIELD, "")
         if nonce is None or not given.isascii():
             raise StaleForm
         if not any(hmac.compare_digest(self._token(key, request, nonce), given) for key in self.keys):
             raise StaleForm
 
+    def _shown(self, request: web.Request) -> str | None:
+        """Return the nonce that this browser was given; never a text that is none of ours, for it is sent back."""
+        value = self.cookie.read(request)
+        return value if value is not None and _NONCE.fullmatch(value) else None
+
     def _token(self, key: bytes, request: web.Request, nonce: str) -> str:
         identity = self.guard.signed_in(request)
         bound_to = f"{nonce}\n{identity.session_id if identity else ''}"
-        return base64.urlsafe_b64encode(
-            hmac.digest(key, bound_to.encode("utf-8", "surrogateescape"), "sha256")
-        ).decode()
+        return base64.urlsafe_b64encode(hmac.digest(key, bound_to.encode(), "sha256")).decode()

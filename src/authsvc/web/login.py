@@ -48,7 +48,7 @@ class LoginDoor:
         notice = "Your account is ready. Log in." if "registered" in request.query else None
         return self.forms.show(request, partial(LoginPage, "Log in", notice=notice))
 
-    async def post_form(self, request: web.Request) -> web.StreamResponse:
+    async def post_form(self, request: web.Request) -> web.Response:
         """Set the cookie and lead on; a refusal shows the form again with the address that was typed."""
         fields = await read_form(request)
         try:
@@ -56,7 +56,7 @@ class LoginDoor:
             token = await self.login(given.email, given.password)
         except Refusal as refusal:
             return self.forms.show(request, partial(LoginPage, "Log in"), fields=fields, refusal=refusal)
-        response = web.HTTPSeeOther(redirects.local_path(fields.get(NEXT)))
+        response = redirects.see_other(redirects.local_path(fields.get(NEXT)))
         self.cookie.write(response, token.text, token.expires_in)
         return response
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from authsvc.web import redirects
 from authsvc.web.cookies import Cookie
 from authsvc.web.form_tokens import FormTokens
 from authsvc.web.reading import read_form
@@ -17,10 +18,10 @@ class LogoutDoor:
     cookie: Cookie
     tokens: FormTokens
 
-    async def post_form(self, request: web.Request) -> web.StreamResponse:
+    async def post_form(self, request: web.Request) -> web.Response:
         """Clear the cookie and lead to the login."""
         self.tokens.check(request, await read_form(request))
-        response = web.HTTPSeeOther("/login")
+        response = redirects.see_other("/login")
         self.cookie.clear(response)
         return response
 

@@ -2,12 +2,13 @@
 
 import re
 import time
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
+from multidict import CIMultiDict
 
+from authsvc import logs
 from authsvc.entropy import Entropy
 from authsvc.metrics import Metrics
 from authsvc.refusals import CrossSiteRequest
@@ -41,27 +42,27 @@ def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
     if public_url.startswith("https:"):
         headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
 
+    everywhere = CIMultiDict(headers)
+    log = structlog.get_logger()
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         given = request.headers.get(REQUEST_ID_HEADER)
-        request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else str(entropy.new_id())
+        request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else entropy.token_bytes(16).hex()
         request[REQUEST_ID] = request_id
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        try:
-            response = await handler(request)
-        except web.HTTPRedirection as redirection:
-            response = redirection
-        response.headers.update(headers)
+        logs.REQUEST_ID.set(request_id)
+        response = await handler(request)
+        response.headers.extend(everywhere)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        is_page = response.content_type == "text/html"
+        is_page = response.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html")
         response.headers["Content-Security-Policy"] = PAGE_CSP if is_page else API_CSP
         seconds = time.perf_counter() - started
         route = route_of(request)
         template = route.path if route else "unmatched"
         metrics.request(request.method, template, response.status, seconds)
-        structlog.get_logger().info(
+        log.info(
             "request",
             method=request.method if request.method.isascii() else "?",
             route=template,
@@ -93,11 +94,6 @@ def _is_cross_site(request: web.Request, public_url: str) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site not in ("same-origin", "none")
-    origin = request.headers.get(hdrs.ORIGIN)
-    if origin is None or origin == public_url:
-        return False
     # A page cannot choose the Host header that its visitor's browser sends.
-    try:
-        return urlsplit(origin).netloc != request.headers.get(hdrs.HOST) or not origin.startswith("http")
-    except ValueError:
-        return True
+    here = f"{public_url.partition('://')[0]}://{request.headers.get(hdrs.HOST)}"
+    return request.headers.get(hdrs.ORIGIN, here) not in (public_url, here)

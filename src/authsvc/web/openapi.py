@@ -9,6 +9,7 @@ from authsvc import refusals
 from authsvc.refusals import Refusal
 from authsvc.web import problems
 from authsvc.web.bodies import JSON, SCHEMAS
+from authsvc.web.cookies import Cookies
 from authsvc.web.middleware import REQUEST_ID_HEADER, SAFE_METHODS
 from authsvc.web.reading import FORM
 from authsvc.web.routes import Answer, Route
@@ -61,7 +62,9 @@ def document(routes: Sequence[Route], public_url: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    used = {kind for route in routes for kind in refusals_of(route)} | {refusals.NotFound, refusals.MethodNotAllowed}
+    used = {kind for route in routes for kind in refusals_of(route)}
+    # The router's own, and what services that verify our tokens answer while they cannot fetch our keys.
+    used |= {refusals.NotFound, refusals.MethodNotAllowed, refusals.Unavailable}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -78,7 +81,7 @@ def document(routes: Sequence[Route], public_url: str) -> dict[str, Any]:
             "headers": _HEADERS,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-access_token"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": Cookies.of(public_url).access_token.name},
             },
             "x-problems": problems.described(
                 sorted(used, key=lambda kind: (problems.status_and_title(kind), kind.code))

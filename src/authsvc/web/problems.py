@@ -16,7 +16,8 @@ from aiohttp.typedefs import Middleware
 
 from authsvc import refusals
 from authsvc.refusals import Refusal
-from authsvc.web.middleware import REQUEST_ID
+from authsvc.web import redirects
+from authsvc.web.middleware import REQUEST_ID, SAFE_METHODS
 from authsvc.web.pages import Pages, ProblemPage
 from authsvc.web.routes import Handler, route_of
 
@@ -47,13 +48,6 @@ TABLE: dict[type[Refusal], tuple[int, str]] = {
     refusals.InternalError: (500, "Internal error"),
 }
 
-# What an intermediary or aiohttp's own code raises, for which there is no flow to refuse.
-_OF_STATUS: dict[int, type[Refusal]] = {
-    404: refusals.NotFound,
-    413: refusals.BodyTooLarge,
-    415: refusals.UnsupportedMediaType,
-}
-
 
 def status_and_title(refusal: type[Refusal]) -> tuple[int, str]:
     """Return the HTTP status and the title of a refusal, of its nearest ancestor where it has none of its own."""
@@ -74,9 +68,6 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
             headers = {"Allow": ", ".join(refusal.allowed)}
         case refusals.UnsupportedMediaType():
             headers = {"Accept-Encoding": "identity"}
-        case refusals.BodyTooLarge() | refusals.BodyTimeout():
-            # The rest of the body is not read.
-            headers = {"Connection": "close"}
         case _:
             headers = {}
     return headers
@@ -123,17 +114,21 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except web.HTTPRedirection:
-            raise
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is becomes an answer without details
             refusal = as_refusal(error)
         if not wants_page(request):
-            return problems.response(refusal, request[REQUEST_ID])
-        if isinstance(refusal, refusals.Unauthenticated) and request.method in ("GET", "HEAD"):
-            return web.HTTPSeeOther("/login?" + urlencode({"next": request.path}))
-        status, title = status_and_title(type(refusal))
-        page = ProblemPage(title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID])
-        return pages.response(page, status=status, headers=headers_of(refusal))
+            response = problems.response(refusal, request[REQUEST_ID])
+        elif isinstance(refusal, refusals.Unauthenticated) and request.method in SAFE_METHODS:
+            response = redirects.see_other("/login?" + urlencode({"next": request.path}))
+        else:
+            status, title = status_and_title(type(refusal))
+            page = ProblemPage(
+                title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID]
+            )
+            response = pages.response(page, status=status, headers=headers_of(refusal))
+        if isinstance(refusal, (refusals.BodyTooLarge, refusals.BodyTimeout)):
+            response.force_close()  # the rest of the body is not read
+        return response
 
     return middleware
 
@@ -144,8 +139,8 @@ def as_refusal(error: Exception) -> Refusal:
         return error
     if isinstance(error, web.HTTPMethodNotAllowed):
         return refusals.MethodNotAllowed(sorted(error.allowed_methods))
-    if isinstance(error, web.HTTPException) and error.status in _OF_STATUS:
-        return _OF_STATUS[error.status]()
+    if isinstance(error, web.HTTPNotFound):
+        return refusals.NotFound()
     structlog.get_logger().error("unforeseen", exc_info=error)
     return refusals.InternalError()
 

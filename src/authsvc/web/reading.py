@@ -141,7 +141,7 @@ async def _body(request: web.Request, content_type: str, malformed: type[Invalid
         raise BodyTooLarge from None
     except TimeoutError:
         raise BodyTimeout from None
-    except (web.RequestPayloadError, ValueError):
+    except (web.RequestPayloadError, ConnectionError, ValueError):  # a client that has gone away is no fault of ours
         raise malformed from None
     try:
         return data.decode("utf-8")

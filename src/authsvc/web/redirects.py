@@ -2,6 +2,8 @@
 
 import re
 
+from aiohttp import hdrs, web
+
 DEFAULT = "/account"
 MAX_LENGTH = 2048
 _LOCAL_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*", re.ASCII)
@@ -14,3 +16,8 @@ def local_path(text: str | None) -> str:
     if text is None or len(text) > MAX_LENGTH or not _LOCAL_PATH.fullmatch(text) or _TREACHEROUS.search(text):
         return DEFAULT
     return text
+
+
+def see_other(path: str) -> web.Response:
+    """Return the answer that leads to a path of this site by GET, whatever the method was (RFC 9110 §15.4.4)."""
+    return web.Response(status=303, headers={hdrs.LOCATION: path})

@@ -48,7 +48,7 @@ class RegisterDoor:
         """Show the empty form."""
         return self.forms.show(request, self._page)
 
-    async def post_form(self, request: web.Request) -> web.StreamResponse:
+    async def post_form(self, request: web.Request) -> web.Response:
         """Open an account and lead to the login; a refusal shows the form again with what was typed."""
         fields = await read_form(request)
         try:
@@ -57,7 +57,7 @@ class RegisterDoor:
         except Refusal as refusal:
             return self.forms.show(request, self._page, fields=fields, refusal=refusal)
         query = urlencode({"registered": "1", NEXT: redirects.local_path(fields.get(NEXT))})
-        return web.HTTPSeeOther(f"/login?{query}")
+        return redirects.see_other(f"/login?{query}")
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""

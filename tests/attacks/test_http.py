@@ -1,0 +1,260 @@
+"""Attacks on the parsing of requests: malformed HTTP, hostile JSON, bodies that are too much or too slow."""
+
+import gzip
+import re
+from collections.abc import AsyncIterator
+from io import StringIO
+
+import pytest
+
+from authsvc.app import Service
+from authsvc.web import reading
+from tests import make
+from tests.conftest import Client
+from tests.web.helpers import CREDENTIALS, LOGIN, ME, Wire, listening, problem
+
+ANSWER = re.compile(rb"HTTP/1\.[01] \d{3} ")
+SECRET = b"SECRET-OF-A-HEADER"
+LOGIN_HEAD = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+async def wire(service: Service) -> AsyncIterator[Wire]:
+    async with listening(service.public) as wire:
+        yield wire
+
+
+MALFORMED = [
+    b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    b"Content-Length: +5\r\n\r\nhello",
+    b"Content-Length: 5, 5\r\n\r\nhello",
+    b"Content-Length: -1\r\n\r\n",
+    b"Content-Length: 0x5\r\n\r\nhello",
+    b"Transfer-Encoding: xchunked\r\n\r\n",
+    b"Transfer-Encoding: chunked, identity\r\n\r\n",
+    b"X: a\r\n folded\r\n\r\n",
+    b"X : a\r\n\r\n",
+    b"X: a\nY: b\n\n",
+    b"X: a\x00b\r\n\r\n",
+    b"Host: another\r\n\r\n",
+    b"X: " + b"a" * 8200 + b"\r\n\r\n",
+]
+
+
+async def test_what_is_not_well_formed_is_refused_and_ends_the_connection(wire: Wire, log: StringIO) -> None:
+    """HTTP-01, HTTP-03, HTTP-15: nothing behind it is served, and the log quotes none of it."""
+    for malformed in MALFORMED:
+        head = LOGIN_HEAD + b"Authorization: Bearer " + SECRET + b"\r\n" + b"Cookie: access_token=" + SECRET + b"\r\n"
+        answer = await wire.exchange(head + malformed + SMUGGLED)
+        assert answer.split()[1] == b"400", malformed
+        assert len(ANSWER.findall(answer)) == 1, malformed
+    assert SECRET.decode() not in log.getvalue()
+    assert "smuggled" not in log.getvalue()
+
+
+LINES = {
+    b"GET /api/auth/me HTTP/1.1\r\n": b"400",  # no Host
+    b"BREW /api/auth/me HTTP/1.1\r\nHost: a\r\n": b"400",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n": b"400",
+    b"GET /\r\n": None,
+    b"GET / HTTP/9.9\r\nHost: a\r\n": b"400",
+    b"GET /" + b"a" * 4100 + b" HTTP/1.1\r\nHost: a\r\n": b"400",
+    b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n": None,
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\n": b"404",
+    b"TRACE /login HTTP/1.1\r\nHost: a\r\n": b"405",
+    b"GET http://evil.example/api/auth/me HTTP/1.1\r\nHost: a\r\n": b"401",
+    b'GET /api/auth/me HTTP/1.1\r\nHost: evil"><x>\r\n': b"401",
+    b"GET /api/auth/me HTTP/1.0\r\n": b"401",
+    b"GET //evil.example/%2e%2e HTTP/1.1\r\nHost: a\r\n": b"404",
+    b"GET /%ff%00%2F;x?%ff HTTP/1.1\r\nHost: a\r\n": b"404",
+    b"GET /%00 HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n": b"404",
+    b"GET /\xff HTTP/1.1\r\nHost: a\r\n": None,
+    b"GET /login?next=\xff&next=%ff HTTP/1.1\r\nHost: a\r\n": None,
+    b"GET /login HTTP/1.1\r\nHost: \xff\r\nAccept: \xff\r\n": None,
+}
+
+
+async def test_odd_request_lines_and_hosts_are_answered_and_never_a_fault_of_ours(wire: Wire) -> None:
+    """HTTP-03, HTTP-04, HTTP-14."""
+    for line, status in LINES.items():
+        answer = await wire.exchange(line + b"Connection: close\r\n\r\n")
+        got = answer.split()[1]
+        assert got == status or (status is None and got < b"500"), (line, answer)
+
+
+async def test_an_http_1_0_body_in_chunks_and_trailers_are_bounded(wire: Wire) -> None:
+    """HTTP-02."""
+    old = LOGIN_HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    assert (await wire.exchange(old)).split()[1] < b"500"
+    chunked = LOGIN_HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    for body in (
+        b"2\r\n{}\r\n0\r\n" + b"T: x\r\n" * 20_000 + b"\r\n",
+        b"2;" + b"e" * 1_000_000 + b"\r\n{}\r\n0\r\n\r\n",
+    ):
+        answer = await wire.exchange(chunked + body)
+        assert answer.split()[1:2] in ([], [b"400"], [b"422"])  # none: refused while it was still being sent
+
+
+async def test_an_upgrade_is_declined(wire: Wire) -> None:
+    """HTTP-07."""
+    for protocol in (b"h2c", b"websocket"):
+        upgrade = b"GET /login HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
+        answer = await wire.exchange(upgrade)
+        assert answer.split()[1] == b"200"
+
+
+async def test_what_a_client_expects_is_answered_by_us_and_not_quoted(wire: Wire) -> None:
+    """RFC 9110 §10.1.1: the body is asked for where the client waits for that, and nothing else is an error."""
+    body = b"Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+    answer = await wire.exchange(LOGIN_HEAD + b"Expect: 100-Continue\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 422 ")
+    for expectation in (b"\xff", b"miracles", b"200-ok"):
+        answer = await wire.exchange(LOGIN_HEAD + b"Expect: " + expectation + b"\r\n" + body)
+        assert answer.startswith(b"HTTP/1.1 422 ")
+    old = LOGIN_HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Expect: 100-continue\r\n" + body
+    assert (await wire.exchange(old)).startswith(b"HTTP/1.0 422 ")
+
+
+async def test_a_body_over_the_limit_is_413_and_the_connection_ends(wire: Wire) -> None:
+    """HTTP-12: with a Content-Length, in chunks without one, and announced but never sent."""
+    large = b"x" * 16_385
+    bodies = [
+        b"Content-Length: 16385\r\n\r\n" + large,
+        b"Transfer-Encoding: chunked\r\n\r\n4001\r\n" + large + b"\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 17_000 + b"0\r\n\r\n",
+    ]
+    for body in bodies:
+        answer = await wire.exchange(LOGIN_HEAD + body + SMUGGLED)
+        assert answer.split()[1] == b"413"
+        assert b"Connection: close" in answer
+        assert b'"code":"body_too_large"' in answer
+        assert len(ANSWER.findall(answer)) == 1
+
+
+async def test_a_body_of_just_the_limit_is_read(client: Client) -> None:
+    body = b" " * (16_384 - 2) + b"{}"
+    response = await client.post(LOGIN, data=body, headers={"Content-Type": "application/json"})
+    await problem(response, 422, "invalid_input")
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_408(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOS-02."""
+    monkeypatch.setattr(reading, "BODY_SECONDS", 0.05)
+    answer = await wire.exchange(LOGIN_HEAD + b"Content-Length: 100\r\n\r\n{")
+    assert answer.split()[1] == b"408"
+    assert b"Connection: close" in answer
+    assert b'"code":"body_timeout"' in answer
+
+
+async def test_a_client_that_goes_away_within_its_body_is_no_fault_of_ours(wire: Wire, log: StringIO) -> None:
+    await wire.exchange(LOGIN_HEAD + b"Content-Length: 100\r\n\r\n{", half_close=True)
+    await wire.exchange(LOGIN_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", half_close=True)
+    assert "unforeseen" not in log.getvalue()
+    assert '"route":"/api/auth/login","status":400' in log.getvalue()
+
+
+JSON: dict[bytes, tuple[int, str]] = {
+    b"": (400, "invalid_json"),
+    b" ": (400, "invalid_json"),
+    b"{": (400, "invalid_json"),
+    b"[]": (400, "invalid_json"),
+    b'"x"': (400, "invalid_json"),
+    b"null": (400, "invalid_json"),
+    b"5": (400, "invalid_json"),
+    b'{"email": NaN}': (400, "invalid_json"),
+    b'{"email": -Infinity}': (400, "invalid_json"),
+    b'{"email": 1e400}': (400, "invalid_json"),
+    b'{"email": -1e400}': (400, "invalid_json"),
+    b'{"email": ' + b"9" * 5000 + b"}": (400, "invalid_json"),
+    b'\xef\xbb\xbf{"email": "x"}': (400, "invalid_json"),
+    b'{"email": "x",}': (400, "invalid_json"),
+    b"{'email': 'x'}": (400, "invalid_json"),
+    b'{"email": "x"} {}': (400, "invalid_json"),
+    b'{"email": "\xff"}': (400, "invalid_json"),
+    b'{"email": "\xed\xa0\x80"}': (400, "invalid_json"),
+    '{"email": "x"}'.encode("utf-16"): (400, "invalid_json"),
+    b'{"email": "+AGEAQA-"}': (422, "invalid_input"),
+    b'{"email": "a@example.com", "email": "b@example.com"}': (400, "invalid_json"),
+    b'{"email": "x", "\\u0065mail": "y"}': (400, "invalid_json"),
+    b'{"email": {"a": 1, "a": 2}}': (400, "invalid_json"),
+    b'{"email": ' + b"[" * 200 + b"]" * 200 + b"}": (400, "invalid_json"),
+    b"[" * 8000 + b"]" * 8000: (400, "invalid_json"),
+    b'{"a":' * 2500: (400, "invalid_json"),
+    b"[" * 100_000: (413, "body_too_large"),
+    b'{"email": [[["x"]], {"y": 1.5}]}': (422, "invalid_input"),
+    b'{"email": "\\ud800@example.com", "password": "\\udfff"}': (422, "invalid_input"),
+    b'{"email": "a\\u0000@example.com", "password": "correct\\u0000horse"}': (422, "invalid_input"),
+    b'{"\\ud800": 1, "\\u0000": 2}': (422, "invalid_input"),
+}
+
+
+async def test_json_that_is_not_one_plain_object_is_refused_and_never_a_fault_of_ours(client: Client) -> None:
+    """HTTP-09, REG-12, REG-13, REG-21, SQL-03, DOS-13."""
+    for path in (LOGIN, "/api/auth/register"):
+        for body, (status, code) in JSON.items():
+            response = await client.post(path, data=body, headers={"Content-Type": "application/json"})
+            assert response.status == status, body[:80]
+            await problem(response, status, code)
+
+
+TYPES = {
+    None: 415,
+    "application/json": 200,
+    "application/json;charset=UTF-8": 200,
+    'application/json; charset="utf-8"': 200,
+    "application/JSON": 200,
+    "application/json; charset=utf8": 200,
+    "application/vnd.x+json": 415,
+    "application/problem+json": 415,
+    "text/json": 415,
+    "text/plain": 415,
+    "multipart/form-data; boundary=x": 415,
+    "multipart/form-data": 415,
+    "application/x-www-form-urlencoded": 415,
+    "application/json, text/plain": 415,
+    "": 415,
+    "json": 415,
+    "application/json; charset=nope": 415,
+    "application/json; charset=rot13": 415,
+    "application/json; charset=hex": 415,
+    "application/json; charset=undefined": 415,
+    "application/json; charset=utf-7": 415,
+    "application/json; charset=utf-16": 415,
+    "application/json; charset=\udcff": 415,
+    "\udcff/\udcff": 415,
+}
+
+
+async def test_only_json_in_utf_8_is_read_as_json(client: Client) -> None:
+    """LGN-22, FRM-04, HTTP-10."""
+    await make.user(client)
+    body = b'{"email":"ada@example.com","password":"correct horse battery staple"}'
+    length = f"Content-Length: {len(body)}"
+    wire = Wire(client.server.port)
+    for content_type, status in TYPES.items():
+        lines = ["POST /api/auth/login HTTP/1.1", "Host: a", "Connection: close", length]
+        lines += [f"Content-Type: {content_type}"] if content_type is not None else []
+        head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+        answer = await wire.exchange(head + body)
+        assert answer.split()[1] == str(status).encode(), content_type
+        assert status == 200 or b'"code":"unsupported_media_type"' in answer
+
+
+async def test_no_body_is_unpacked(wire: Wire) -> None:
+    """HTTP-11: not even a good one, so that no bomb is either."""
+    for coding in (b"gzip", b"deflate", b"br", b"zstd", b"x-unknown", b"identity"):
+        for body in (gzip.compress(b"{}"), gzip.compress(b" " * 10_000_000), b"garbage"):
+            head = b"Content-Encoding: %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
+            answer = await wire.exchange(LOGIN_HEAD + head + body)
+            assert answer.split()[1] == b"415", coding
+            assert b"\r\nAccept-Encoding: identity\r\n" in answer
+
+
+async def test_after_all_that_a_login_still_works(client: Client) -> None:
+    await make.user(client)
+    await client.post(LOGIN, data=b"[" * 8000, headers={"Content-Type": "application/json"})
+    response = await client.post(LOGIN, json=CREDENTIALS)
+    assert response.status == 200
+    assert (await client.get(ME, headers=make.bearer((await response.json())["access_token"]))).status == 200

@@ -1,0 +1,55 @@
+"""What a page of another site can do to a visitor: nothing."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, expect
+
+FORMS = {
+    "/login": "application/x-www-form-urlencoded",
+    "/register": "application/x-www-form-urlencoded",
+    "/logout": "application/x-www-form-urlencoded",
+    "/api/auth/login": "text/plain",
+}
+# Another host name of the same machine is another site.
+FORM = """<!doctype html><form method="post" action="{origin}{path}" enctype="{kind}">
+  <input name='{{"email": "eve@example.com", "password": "correct horse battery staple", "x": "' value='"}}'>
+  <input name="email" value="eve@example.com"><input name="password" value="correct horse battery staple">
+  <button>Go</button></form>"""
+FRAME = """<!doctype html><iframe src="{origin}{path}"></iframe>"""
+
+
+@pytest.fixture
+async def elsewhere(origin: str, aiohttp_server: Callable[..., Awaitable[TestServer]]) -> str:
+    """Serve the pages of another site; return its origin."""
+
+    async def page(request: web.Request) -> web.Response:
+        body = FRAME if request.path == "/frame" else FORM
+        return web.Response(text=body.format(origin=origin, **request.query), content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/{name}", page)
+    server = await aiohttp_server(app)
+    return f"http://localhost:{server.port}"
+
+
+async def test_a_form_of_another_site_is_refused(browser: Browser, elsewhere: str) -> None:
+    """FRM-02, FRM-03, FRM-04: login CSRF."""
+    page = await browser.new_page()
+    for path, kind in FORMS.items():
+        await page.goto(f"{elsewhere}/form?path={path}&kind={kind}")
+        async with page.expect_response(f"**{path}") as answer:
+            await page.get_by_role("button").click()
+        assert (await answer.value).status == 403, path
+    assert await page.context.cookies() == []
+
+
+async def test_no_page_lets_itself_be_framed(browser: Browser, elsewhere: str) -> None:
+    """FRM-10: clickjacking."""
+    page = await browser.new_page()
+    for path in ("/", "/login", "/account", "/nothing-here", "/api/docs"):
+        async with page.expect_console_message(lambda message: "frame-ancestors 'none'" in message.text):
+            await page.goto(f"{elsewhere}/frame?path={path}")
+        await expect(page.frame_locator("iframe").locator("main")).to_have_count(0)

@@ -1,0 +1,63 @@
+"""Every statement of sql/ fits the migrated schema and the code that uses it."""
+
+import re
+from dataclasses import fields, is_dataclass
+
+import pytest
+
+from authsvc import resources
+from authsvc.store.credentials import Credential
+from authsvc.store.database import Database, Query, queries
+from authsvc.store.users import User
+
+FILES = sorted(path.stem for path in resources.folder("sql").glob("*.sql"))
+STATEMENTS = {(file, name): query for file in FILES for name, query in queries(file).items()}
+# What each statement feeds: a dataclass, or the columns that its function reads by name.
+FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
+    ("credentials", "credential_by_email"): Credential,
+    ("credentials", "replace_password_hash"): ("subject",),
+    ("schema", "applied_migrations"): ("migration_id",),
+    ("users", "insert_imported"): ("email",),
+    ("users", "insert_user"): User,
+    ("users", "user_by_public_id"): User,
+}
+BANNED = {
+    r"\bselect\s+(\w+\.)?\*|\breturning\s+(\w+\.)?\*": "name the columns: a new one must not reach a dataclass unseen",
+    r"\bnow\s*\(|\bcurrent_(time|date)|\b(clock|statement|transaction)_timestamp\b": "the time comes from the Clock",
+    r"\bgen_random_uuid\b|\buuidv[47]\b|\brandom\s*\(": "ids come from the Entropy",
+    r"\A\s*(set|reset|listen|notify|declare|prepare)\b|\bset_config\b|\bpg_(try_)?advisory": "no state of sessions",
+    r"\b(lower|upper|casefold|citext)\b": "addresses are canonical before they come here",
+}
+
+
+def test_every_statement_feeds_something() -> None:
+    assert FEEDS.keys() == STATEMENTS.keys()
+
+
+@pytest.mark.parametrize("key", STATEMENTS, ids="/".join)
+async def test_a_statement_prepares_and_its_columns_are_those_it_feeds(
+    key: tuple[str, str], database: Database
+) -> None:
+    query, feeds = STATEMENTS[key], FEEDS[key]
+    async with database.read() as connection:
+        prepared = await connection.prepare(query.sql)
+        columns = tuple(attribute.name for attribute in prepared.get_attributes())
+        parameters = prepared.get_parameters()
+    assert columns == (tuple(field.name for field in fields(feeds)) if is_dataclass(feeds) else feeds)
+    assert len(parameters) == len(query.parameters)
+
+
+@pytest.mark.parametrize("query", STATEMENTS.values(), ids=lambda query: query.name)
+def test_a_statement_does_nothing_that_is_banned(query: Query) -> None:
+    text = re.sub(r"--.*", "", query.sql)
+    found = [why for pattern, why in BANNED.items() if re.search(pattern, text, re.IGNORECASE)]
+    assert not found
+
+
+def test_every_statement_is_used_by_the_store() -> None:
+    used = set()
+    for module in (resources.PACKAGE / "store").glob("*.py"):
+        text = module.read_text("utf-8")
+        for file in re.findall(r'queries\("(\w+)"\)', text):
+            used |= {(file, name) for name in re.findall(r'\["(\w+)"\]\s*\.\s*rows?\(', text)}
+    assert used == STATEMENTS.keys()

@@ -1,0 +1,162 @@
+"""A PostgreSQL that the tests of faults may stop, kill and suspend, and a service that lives on it."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from aiohttp import ClientResponse
+
+from authsvc import embedded
+from authsvc.app import Service
+from authsvc.config import Config, DatabaseUrl
+from authsvc.store import migrations
+from tests import make
+from tests.conftest import CHEAP, SIGNING_KEYS, Client, Serve
+
+PATIENCE_SECONDS = 30
+
+
+class Fallible:
+    """The server, and one database of it."""
+
+    def __init__(self, server: embedded.Server, rules: Path, name: str) -> None:
+        self.server = server
+        self.rules = rules
+        self.name = name
+        self.url = DatabaseUrl(server.url_of(name))
+
+    def run(self, *statements: str) -> None:
+        _run(self.url.reveal(), *statements)
+
+    def administer(self, *statements: str) -> None:
+        _run(self.server.url, *statements)
+
+    def ask(self, question: str) -> Any:
+        with psycopg.connect(self.url.reveal(), autocommit=True) as connection:
+            row = connection.execute(question.encode()).fetchone()
+            return row[0] if row else None
+
+    def backends(self) -> list[int]:
+        """Return the process ids of the service's connections."""
+        own = "from pg_stat_activity where application_name = 'authsvc'"
+        return list(self.ask(f"select coalesce(array_agg(pid), '{{}}') {own}"))
+
+    def waiting(self) -> int:
+        """Return how many of the service's connections wait for a lock."""
+        own = "from pg_stat_activity where application_name = 'authsvc'"
+        return int(self.ask(f"select count(*) {own} and wait_event_type = 'Lock'"))
+
+
+def _run(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+async def until(ask: Callable[[], Awaitable[object]], wanted: object) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := await ask()) != wanted:
+        assert time.monotonic() < deadline, f"still {found}, not {wanted}"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def fallible_server(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[embedded.Server, Path]]:
+    """One for each file: the tests stop it, and start it again."""
+    chosen, folder = request.config.getoption("--pg-bin"), tmp_path_factory.mktemp("fallible")
+    pg_bin = Path(chosen) if chosen else None
+    with embedded.serve(folder, pg_bin=pg_bin, durable=False, settings={"max_connections": "20"}) as server:
+        yield server, folder / "postgres" / "pg_hba.conf"
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def unmigrated(fallible_server: tuple[embedded.Server, Path]) -> Iterator[Fallible]:
+    fallible = Fallible(*fallible_server, f"fault_{next(_numbers)}")
+    fallible.administer(f"create database {fallible.name}")
+    yield fallible
+    fallible.server.start()  # whatever the test did to it
+    fallible.administer(f"drop database {fallible.name} with (force)")
+
+
+@pytest.fixture
+def fallible(unmigrated: Fallible) -> Fallible:
+    migrations.apply(unmigrated.url)
+    return unmigrated
+
+
+@pytest.fixture
+def config(unmigrated: Fallible) -> Config:
+    """Shorter waits than production's, on the server that fails."""
+    config = Config.read({"AUTHSVC_DATABASE_URL": unmigrated.url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS})
+    return dataclasses.replace(
+        config,
+        database=dataclasses.replace(config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=1),
+        passwords=dataclasses.replace(config.passwords, profile=CHEAP),
+    )
+
+
+class Scene:
+    """The service on that server, with somebody who is registered and logged in."""
+
+    def __init__(self, client: Client, admin: Client) -> None:
+        self.client = client
+        self.admin = admin
+        self.token = ""
+
+    async def begin(self) -> None:
+        await make.user(self.client)
+        self.token = await make.access_token(self.client)
+
+    async def me(self) -> ClientResponse:
+        return await self.client.get("/api/auth/me", headers=make.bearer(self.token))
+
+    async def log_in(self) -> ClientResponse:
+        return await self.client.post("/api/auth/login", json={"email": make.EMAIL, "password": make.PASSWORD})
+
+    async def register(self) -> ClientResponse:
+        body = {"email": "grace@example.com", "password": make.PASSWORD}
+        return await self.client.post("/api/auth/register", json=body)
+
+    async def assert_unavailable(self) -> None:
+        """Whoever needs the database is told to come back, and nothing else; the process is alive."""
+        for ask in (self.me, self.log_in, self.register):
+            await assert_unavailable(await ask())
+        assert (await self.admin.get("/livez")).status == 200
+        assert await self.readiness() == (503, "database_unavailable")
+
+    async def assert_recovers(self) -> None:
+        await self.until_ready()
+        statuses = [(await ask()).status for ask in (self.me, self.log_in, self.register)]
+        assert statuses == [200, 200, 201]
+
+    async def until_ready(self) -> None:
+        await until(self.readiness, (200, "ready"))
+
+    async def readiness(self) -> tuple[int, str]:
+        response = await self.admin.get("/readyz")
+        return response.status, (await response.json())["status"]
+
+
+async def assert_unavailable(response: ClientResponse) -> None:
+    problem = await response.json()
+    assert (response.status, problem["code"]) == (503, "temporarily_unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+@pytest.fixture
+async def scene(fallible: Fallible, service: Service, serve: Serve) -> Scene:
+    assert fallible.name
+    scene = Scene(await serve(service.public), await serve(service.admin))
+    await scene.begin()
+    return scene

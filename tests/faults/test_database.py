@@ -1,0 +1,190 @@
+"""The database fails, in every way we could think of: 503 while it does, and back by itself."""
+
+import asyncio
+import io
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+
+import psycopg
+import pytest
+
+from authsvc.embedded import Server
+from tests.faults.conftest import Fallible, Scene, assert_unavailable, until
+
+CUT = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'authsvc'"
+
+
+@pytest.mark.parametrize("end", [Server.stop, Server.kill])
+async def test_while_the_database_is_down_it_is_503_and_after_that_as_before(
+    end: Callable[[Server], None], fallible: Fallible, scene: Scene
+) -> None:
+    """DBF-01, DBF-02, MET-06"""
+    await asyncio.to_thread(end, fallible.server)
+    await scene.assert_unavailable()
+    await asyncio.to_thread(fallible.server.start)
+    await scene.assert_recovers()
+
+
+async def test_a_restart_under_load_costs_503s_and_no_other_answer(fallible: Fallible, scene: Scene) -> None:
+    """DBF-02"""
+    statuses: Counter[int] = Counter()
+    is_over = asyncio.Event()
+
+    async def load() -> None:
+        while not is_over.is_set():
+            statuses[(await scene.me()).status] += 1
+            statuses[(await scene.log_in()).status] += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(load())
+        await asyncio.to_thread(fallible.server.stop)
+        await asyncio.to_thread(fallible.server.start)
+        await scene.until_ready()
+        is_over.set()
+    assert statuses.keys() == {200, 503}
+    await scene.assert_recovers()
+
+
+async def test_connections_that_were_cut_while_idle_are_made_anew(fallible: Fallible, scene: Scene) -> None:
+    """DBF-03"""
+    await asyncio.gather(*(scene.me() for _ in range(4)))
+    await asyncio.to_thread(fallible.run, CUT)
+    await scene.until_ready()
+    await scene.assert_recovers()
+
+
+@contextmanager
+def suspended(fallible: Fallible) -> Iterator[None]:
+    """A black hole: the kernel accepts connections, and nobody answers."""
+    pids = [fallible.server.pid, *fallible.backends()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def locked(fallible: Fallible) -> Iterator[None]:
+    with psycopg.connect(fallible.url.reveal()) as connection:
+        connection.execute("lock table users in access exclusive mode")
+        yield
+
+
+@contextmanager
+def closed(fallible: Fallible) -> Iterator[None]:
+    fallible.administer(f"alter database {fallible.name} allow_connections false", CUT)
+    yield
+    fallible.administer(f"alter database {fallible.name} allow_connections true")
+
+
+@contextmanager
+def locked_out(fallible: Fallible) -> Iterator[None]:
+    """The server asks for a password that the service does not have."""
+    before = fallible.rules.read_text()
+    fallible.rules.write_text("local all all scram-sha-256\n")
+    with psycopg.connect(fallible.server.url, autocommit=True) as connection:
+        connection.execute("select pg_reload_conf()")
+        connection.execute(CUT)
+        yield
+        fallible.rules.write_text(before)
+        connection.execute("select pg_reload_conf()")
+
+
+@contextmanager
+def full(fallible: Fallible) -> Iterator[None]:
+    fallible.administer(CUT)
+    held: list[psycopg.Connection] = []
+    try:
+        with suppress(psycopg.OperationalError):
+            while len(held) < 100:
+                held.append(psycopg.connect(fallible.url.reveal()))
+        yield
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@asynccontextmanager
+async def lasting(fault: Callable[[Fallible], AbstractContextManager[None]], fallible: Fallible) -> AsyncIterator[None]:
+    """Hold a fault without blocking the loop."""
+    manager = fault(fallible)
+    await asyncio.to_thread(manager.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
+
+
+@pytest.mark.parametrize("fault", [suspended, locked, closed, locked_out, full], ids=lambda fault: fault.__name__)
+async def test_a_fault_is_503_for_everybody_at_once_and_ends_by_itself(
+    fault: Callable[[Fallible], AbstractContextManager[None]], fallible: Fallible, scene: Scene
+) -> None:
+    """DBF-04, DBF-06, DBF-09, DBF-13, DBF-17: three times as many requests as connections, and none is left hanging."""
+    await asyncio.gather(*(scene.me() for _ in range(4)))
+    async with lasting(fault, fallible):
+        for response in await asyncio.gather(*(scene.me() for _ in range(12))):
+            await assert_unavailable(response)
+        for ask in (scene.log_in, scene.register):
+            await assert_unavailable(await ask())
+        assert (await scene.admin.get("/livez")).status == 200
+        if fault is not locked:  # then it is one table, and readiness asks another
+            assert await scene.readiness() == (503, "database_unavailable")
+    await scene.assert_recovers()
+
+
+async def test_a_pool_that_is_exhausted_is_503_after_the_wait_for_a_connection(
+    fallible: Fallible, scene: Scene, log: io.StringIO
+) -> None:
+    """DBF-04: not aiohttp's own 504, and what holds the connections is not disturbed."""
+    async with lasting(locked, fallible), asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(scene.me())
+        await until(lambda: asyncio.to_thread(fallible.waiting), 4)
+        await assert_unavailable(await scene.me())
+        assert '"error":"TimeoutError"' in log.getvalue()
+    await scene.assert_recovers()
+
+
+async def test_a_primary_that_became_read_only_is_503_for_writes_until_it_is_one_again(
+    fallible: Fallible, scene: Scene
+) -> None:
+    """DBF-07: who only reads is served meanwhile."""
+    read_only = "default_transaction_read_only"
+    await asyncio.to_thread(fallible.run, f"alter system set {read_only} = on", "select pg_reload_conf()")
+
+    # A session hears of the new setting between two statements.
+    await until(lambda: asyncio.to_thread(fallible.ask, f"show {read_only}"), "on")
+    await assert_unavailable(await scene.register())
+    assert [(await ask()).status for ask in (scene.me, scene.log_in)] == [200, 200]
+    back = (f"set {read_only} = off", f"alter system reset {read_only}", "select pg_reload_conf()")
+    await asyncio.to_thread(fallible.run, *back)
+    await until(lambda: asyncio.to_thread(fallible.ask, f"show {read_only}"), "off")
+    await scene.assert_recovers()
+
+
+async def test_a_connection_cut_within_a_transaction_leaves_nothing_behind(fallible: Fallible, scene: Scene) -> None:
+    """DBF-01, DBF-14: after a 503 the same request can be sent again."""
+    async with lasting(locked, fallible), asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(scene.register())
+        await until(lambda: asyncio.to_thread(fallible.waiting), 1)
+        await asyncio.to_thread(fallible.run, CUT)
+        await assert_unavailable(await asked)
+    await scene.assert_recovers()
+
+
+async def test_a_black_hole_within_a_transaction_is_503_too(fallible: Fallible, scene: Scene) -> None:
+    """DBF-13: neither the statement nor the rollback nor the return of the connection gets an answer."""
+    async with asyncio.TaskGroup() as tasks, lasting(locked, fallible):
+        asked = tasks.create_task(scene.register())
+        await until(lambda: asyncio.to_thread(fallible.waiting), 1)
+        async with lasting(suspended, fallible):
+            await assert_unavailable(await asked)
+    await scene.assert_recovers()

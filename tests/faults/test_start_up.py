@@ -1,0 +1,61 @@
+"""Before it is ready, and when it is no more."""
+
+import asyncio
+
+import pytest
+
+from authsvc.app import Service
+from authsvc.store import migrations
+from tests.conftest import Serve
+from tests.faults.conftest import Fallible, Scene
+
+
+@pytest.fixture
+async def beginning(service: Service, serve: Serve) -> Scene:
+    """The service, before anybody registered."""
+    return Scene(await serve(service.public), await serve(service.admin))
+
+
+@pytest.fixture
+def stopped(fallible: Fallible) -> Fallible:
+    fallible.server.stop()
+    return fallible
+
+
+async def test_started_before_its_database_it_serves_what_it_can_and_becomes_ready_later(
+    stopped: Fallible, beginning: Scene
+) -> None:
+    """DEP-16, DBF-06"""
+    beginning.token = "not.a.token"
+    assert await beginning.readiness() == (503, "database_unavailable")
+    assert (await beginning.admin.get("/livez")).status == 200
+    assert (await beginning.client.get("/login")).status == 200
+    assert (await beginning.client.get("/.well-known/jwks.json")).status == 200
+    assert (await beginning.register()).status == 503
+    assert (await beginning.me()).status == 401
+    await asyncio.to_thread(stopped.server.start)
+    await beginning.until_ready()
+    assert (await beginning.register()).status == 201
+
+
+async def test_before_its_migrations_it_is_not_ready_and_503_not_500(unmigrated: Fallible, beginning: Scene) -> None:
+    assert await beginning.readiness() == (503, "migrations_pending")
+    assert (await beginning.register()).status == 503
+    await asyncio.to_thread(migrations.apply, unmigrated.url)
+    assert await beginning.readiness() == (200, "ready")
+    assert (await beginning.register()).status == 201
+
+
+async def test_a_database_of_a_later_version_is_good_for_this_one(fallible: Fallible, beginning: Scene) -> None:
+    """DEP-06, DEP-19: the next version has migrated already, or this one was rolled back to."""
+    later = "insert into _yoyo_migration select 'x', '9999.later', applied_at_utc from _yoyo_migration limit 1"
+    await asyncio.to_thread(fallible.run, later)
+    assert await beginning.readiness() == (200, "ready")
+
+
+async def test_while_draining_it_is_not_ready_and_still_answers(scene: Scene, service: Service) -> None:
+    assert await scene.readiness() == (200, "ready")
+    service.readiness.draining = True
+    assert await scene.readiness() == (503, "draining")
+    assert (await scene.admin.get("/livez")).status == 200
+    assert [(await ask()).status for ask in (scene.me, scene.log_in, scene.register)] == [200, 200, 201]

@@ -1,0 +1,362 @@
+"""Environment variables in, frozen sections out, every fault at once."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from authsvc.config import (
+    PROFILES,
+    Argon2Profile,
+    Config,
+    ConfigError,
+    DatabaseUrl,
+    Secret,
+    settings,
+)
+
+SECRET = "0123456789abcdef0123456789abcdef"
+KEYS = json.dumps({"keys": [{"kty": "EC"}]})
+URL = "postgresql://ada:hunter2@localhost:5432/auth"
+SECRETS = {"AUTHSVC_DATABASE_URL", "AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_KEYS"}
+LEAST = {"AUTHSVC_DATABASE_URL": URL, "AUTHSVC_JWT_SECRET": SECRET}
+NEEDS_KEYS = "AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."
+
+
+def faults_of(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        Config.read(environ)
+    assert str(caught.value) == "\n".join(caught.value.faults)
+    return caught.value.faults
+
+
+def faults_with(name: str, value: str) -> list[str]:
+    """The faults where this one variable is added to what is needed at least."""
+    environ = {**LEAST, name: value}
+    if name == "AUTHSVC_JWT_KEYS":
+        del environ["AUTHSVC_JWT_SECRET"]
+    return faults_of(environ)
+
+
+def test_the_least_environment_gives_the_documented_defaults() -> None:
+    config = Config.read({**LEAST, "PATH": "/bin", "HOME": "/root"})
+    assert (config.http.host, config.http.port, config.http.admin_port) == ("127.0.0.1", 8080, 9090)
+    assert config.http.public_url == config.tokens.issuer == "http://127.0.0.1:8080"
+    assert config.passwords.profile == Argon2Profile(19_456, 2, 1)
+    assert config.passwords.min_length == 8
+    assert config.development.data_dir == Path(".authsvc")
+    assert config.database.url.reveal() == URL
+
+
+def test_the_public_url_follows_the_port_and_the_issuer_follows_the_public_url() -> None:
+    assert Config.read({**LEAST, "AUTHSVC_PORT": "80"}).http.public_url == "http://127.0.0.1:80"
+    config = Config.read({**LEAST, "AUTHSVC_PUBLIC_URL": "https://Auth.Example.com/"})
+    assert config.http.public_url == config.tokens.issuer == "https://auth.example.com"
+    assert Config.read({**LEAST, "AUTHSVC_JWT_ISSUER": "https://other"}).tokens.issuer == "https://other"
+
+
+def test_a_variable_that_is_empty_means_its_default() -> None:
+    assert Config.read({**LEAST, "AUTHSVC_PORT": ""}).http.port == 8080
+
+
+def test_sections_cannot_be_changed() -> None:
+    config = Config.read(LEAST)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.http.port = 1  # type: ignore[misc]
+
+
+def test_every_fault_is_told_at_once() -> None:
+    faults = faults_of(
+        {
+            "AUTHSVC_PORT": "http",
+            "AUTHSVC_ADMIN_PORT": "0",
+            "AUTHSVC_JWT_SECRET": "short",
+            "AUTHSVC_JWT_KEYS": "{}",
+            "AUTHSVC_LOG_LEVEL": "loud",
+            "AUTHSVC_PORTS": "1",
+            "AUTHSVC_DATABASE_URLS": "1",
+            "AUTHSVC_JWT_SECRETS": "1",
+        }
+    )
+    assert [fault.partition(" ")[0] for fault in faults] == [
+        "AUTHSVC_PORT",
+        "AUTHSVC_ADMIN_PORT",
+        "AUTHSVC_JWT_SECRET",
+        "AUTHSVC_JWT_KEYS",
+        "AUTHSVC_LOG_LEVEL",
+        "AUTHSVC_JWT_KEYS",
+        "AUTHSVC_DATABASE_URL",
+        "AUTHSVC_DATABASE_URLS",
+        "AUTHSVC_JWT_SECRETS",
+        "AUTHSVC_PORTS",
+    ]
+    assert NEEDS_KEYS in faults
+
+
+def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
+    assert faults_of({}) == [
+        NEEDS_KEYS,
+        "AUTHSVC_DATABASE_URL is missing: give postgresql://user:password@host:5432/name.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("AUTHSVC_HOST", ["a\nb", "\x00"]),
+        (
+            "AUTHSVC_PORT",
+            ["0", "65536", "-1", "+1", "8 0", "8080.0", "1_0", "\u0668\u0660", "²", "0" * 12 + "80", "9" * 5000],
+        ),
+        ("AUTHSVC_ADMIN_HOST", ["a\nb"]),
+        ("AUTHSVC_ADMIN_PORT", ["0", "8080"]),
+        (
+            "AUTHSVC_PUBLIC_URL",
+            [
+                "",
+                "auth.example.com",
+                "ftp://auth.example.com",
+                "http://auth.example.com",
+                "http://127.0.0.1.evil.example",
+                "https://",
+                "https://auth.example.com/path",
+                "https://auth.example.com?",
+                "https://auth.example.com/?a=b",
+                "https://auth.example.com#f",
+                "https://ada:pw@auth.example.com",
+                "https://@auth.example.com",
+                "https://straße.de",
+                "https://[::1",
+                "https://a:99999",
+                "https://a:",
+                "https://a b",
+                'https://a"b',
+                "https://a\nb",
+                "https://\u212aelvin.org",
+            ],
+        ),
+        ("AUTHSVC_DRAIN_SECONDS", ["-1", "61", "nan", "inf", "1e1", "1_0", " 1", "one", "\u0661", "1."]),
+        ("AUTHSVC_SHUTDOWN_SECONDS", ["301"]),
+        ("AUTHSVC_DATABASE_POOL_SIZE", ["0", "501"]),
+        ("AUTHSVC_DATABASE_ACQUIRE_SECONDS", ["0"]),
+        ("AUTHSVC_DATABASE_STATEMENT_SECONDS", ["0.01"]),
+        (
+            "AUTHSVC_DATABASE_URL",
+            [
+                "",
+                "auth",
+                "mysql://localhost/auth",
+                "postgresql://localhost",
+                "postgresql://localhost/",
+                "postgresql://localhost:port/auth",
+                "postgresql://[::1/auth",
+                "postgresql://ada:5/slash@localhost/auth",
+                "postgresql://localhost/\udcff",
+            ],
+        ),
+        (
+            "AUTHSVC_JWT_SECRET",
+            [
+                "",
+                SECRET[1:],
+                "é" * 15 + "a",
+                "\udcff" * 40,
+                "-----BEGIN PUBLIC KEY-----\n" + SECRET,
+                f"ssh-ed25519 {SECRET}",
+                f"ecdsa-sha2-nistp256 {SECRET}",
+            ],
+        ),
+        ("AUTHSVC_JWT_KEYS", ["", "{", "[]", "{}", "5", '{"keys": []}', '{"keys": {}}', '{"keys": [5]}', "[" * 10_000]),
+        ("AUTHSVC_JWT_ISSUER", ["", "a\nb"]),
+        ("AUTHSVC_JWT_AUDIENCE", ["a\tb"]),
+        ("AUTHSVC_ACCESS_TOKEN_SECONDS", ["29", "86401"]),
+        ("AUTHSVC_PASSWORD_MIN_LENGTH", ["7", "65"]),
+        ("AUTHSVC_PASSWORD_MAX_LENGTH", ["63", "1025"]),
+        ("AUTHSVC_PASSWORD_PROFILE", ["fast", "OWASP-19MIB"]),
+        ("AUTHSVC_PASSWORD_THREADS", ["-1", "257"]),
+        ("AUTHSVC_PASSWORD_QUEUE_SECONDS", ["0"]),
+        ("AUTHSVC_LOG_LEVEL", ["trace", "INFO"]),
+        ("AUTHSVC_LOG_FORMAT", ["xml"]),
+        ("AUTHSVC_DATA_DIR", ["a\nb"]),
+        ("AUTHSVC_PG_BIN", ["", "\x1b"]),
+    ],
+)
+def test_a_bad_value_is_one_fault_that_names_its_variable_and_no_secret(name: str, values: list[str]) -> None:
+    for value in values:
+        faults = faults_with(name, value)
+        assert len(faults) == 1, (value, faults)
+        assert faults[0].startswith(f"{name} ")
+        assert faults[0].endswith(".")
+        assert name not in SECRETS or len(value) < 8 or value not in faults[0]
+
+
+def test_each_setting_has_a_bad_value_above() -> None:
+    (table,) = (
+        mark.args[1]
+        for mark in test_a_bad_value_is_one_fault_that_names_its_variable_and_no_secret.pytestmark  # type: ignore[attr-defined]
+    )
+    assert {name for name, _values in table} == {setting.name for setting in settings()}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8080",
+        "http://127.0.0.1",
+        "http://[::1]:8080",
+        "https://auth.example.com:8443",
+        "https://xn--strae-oqa.de",
+        "https://auth_service",
+    ],
+)
+def test_a_public_url_is_an_origin_https_or_on_this_machine(url: str) -> None:
+    assert Config.read({**LEAST, "AUTHSVC_PUBLIC_URL": url}).http.public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada@db.example.com/auth",
+        "postgresql://ada@10.0.0.1/auth?sslmode=",
+        "postgresql://ada@db.example.com/auth?sslmode=prefer",
+        "postgresql://ada@db.example.com/auth?sslmode=allow",
+        "postgresql://ada@db.example.com/auth?sslmode=verify-fulll",
+        "postgresql://ada@db.example.com/auth?sslmode=require&sslmode=prefer",
+        "postgresql:///auth?host=db.example.com",
+        "postgresql://localhost/auth?host=db.example.com",
+        "postgresql://localhost,db.example.com/auth",
+    ],
+)
+def test_another_machine_is_reached_by_a_stated_sslmode_that_never_falls_back(url: str) -> None:
+    """DBF-16."""
+    (fault,) = faults_with("AUTHSVC_DATABASE_URL", url)
+    assert fault.startswith("AUTHSVC_DATABASE_URL must say how to secure the way to another machine")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://localhost/auth",
+        "postgresql://[::1]:5432/auth",
+        "postgresql:///auth",
+        "postgresql:///auth?host=/run/postgresql&port=5433",
+        "postgresql://ada@/auth?host=%2Frun%2Fpostgresql",
+        "postgresql://%2Frun%2Fpostgresql/auth",
+        *(
+            f"postgresql://ada@db.example.com/auth?sslmode={mode}"
+            for mode in ("disable", "require", "verify-ca", "verify-full")
+        ),
+    ],
+)
+def test_these_database_urls_are_taken_as_they_are(url: str) -> None:
+    assert Config.read({**LEAST, "AUTHSVC_DATABASE_URL": url}).database.url.reveal() == url
+
+
+def test_the_ports_must_differ() -> None:
+    faults = faults_of({**LEAST, "AUTHSVC_PORT": "9090"})
+    assert faults == ["AUTHSVC_ADMIN_PORT must differ from AUTHSVC_PORT: metrics are never public."]
+
+
+@pytest.mark.parametrize("name", ["AUTHSVC_PROT", "AUTHSVC_", "AUTHSVC_port", "AUTHSVC_PORT_FILE", "AUTHSVC_HOST_FILE"])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    assert faults_of({**LEAST, name: "1"}) == [
+        f"{name} is not a setting of this version: see docs/configuration.md, or unset it."
+    ]
+
+
+def test_both_a_secret_and_keys_is_one_too_many_even_where_one_is_bad() -> None:
+    assert faults_of({**LEAST, "AUTHSVC_JWT_KEYS": KEYS}) == [NEEDS_KEYS]
+    assert faults_of({**LEAST, "AUTHSVC_JWT_KEYS": KEYS, "AUTHSVC_JWT_SECRET": "x"})[1:] == [NEEDS_KEYS]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("name", ["AUTHSVC_JWT_SECRET", "AUTHSVC_DATABASE_URL"])
+def test_a_secret_may_stand_in_a_file(tmp_path: Path, name: str, ending: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(LEAST[name] + ending, newline="")
+    environ = {**LEAST, f"{name}_FILE": str(file)}
+    del environ[name]
+    assert Config.read(environ) == Config.read(LEAST)
+
+
+def test_a_key_set_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(KEYS)
+    config = Config.read({"AUTHSVC_DATABASE_URL": URL, "AUTHSVC_JWT_KEYS_FILE": str(file)})
+    assert config.tokens.keys == Secret(KEYS)
+
+
+def test_a_variable_and_its_file_are_one_too_many(tmp_path: Path) -> None:
+    faults = faults_with("AUTHSVC_JWT_SECRET_FILE", str(tmp_path))
+    assert faults == ["AUTHSVC_JWT_SECRET and AUTHSVC_JWT_SECRET_FILE are both set: keep one."]
+
+
+def test_a_file_that_cannot_be_read_is_a_fault_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"\xff" * 40)
+    (tmp_path / "empty").touch()
+    for name, reason in (
+        ("missing", "_FILE names a file that cannot be read (No such file or directory)."),
+        ("", "_FILE names a file that cannot be read (Is a directory)."),
+        ("latin", "_FILE names a file that cannot be read (it is not UTF-8 text)."),
+        ("empty", " must have at least 32 bytes: make one with `openssl rand -base64 48`."),
+    ):
+        environ = {"AUTHSVC_DATABASE_URL": URL, "AUTHSVC_JWT_SECRET_FILE": str(tmp_path / name)}
+        assert faults_of(environ) == [f"AUTHSVC_JWT_SECRET{reason}"]
+
+
+def test_the_keys_are_looked_into_and_their_fault_is_told() -> None:
+    def check(text: str) -> None:
+        raise ValueError(f"holds nothing good in {len(text)} characters")
+
+    environ = {"AUTHSVC_DATABASE_URL": "x", "AUTHSVC_JWT_KEYS": KEYS}
+    with pytest.raises(ConfigError) as caught:
+        Config.read(environ, check_keys=check)
+    assert caught.value.faults[1:] == [f"AUTHSVC_JWT_KEYS holds nothing good in {len(KEYS)} characters."]
+
+
+def test_what_is_shown_names_every_setting_and_masks_secrets() -> None:
+    shown = dict(Config.read({**LEAST, "AUTHSVC_PASSWORD_PROFILE": "rfc9106-64mib"}).shown())
+    assert list(shown) == [setting.name for setting in settings()]
+    assert shown["AUTHSVC_JWT_SECRET"] == "***"
+    assert shown["AUTHSVC_JWT_KEYS"] == "(not set)"
+    assert shown["AUTHSVC_DATABASE_URL"] == "postgresql://ada:***@localhost:5432/auth"
+    assert shown["AUTHSVC_PASSWORD_PROFILE"] == "rfc9106-64mib"
+    assert shown["AUTHSVC_PORT"] == "8080"
+
+
+def test_a_profile_without_a_name_is_shown_by_its_parameters() -> None:
+    config = Config.read(LEAST)
+    own = dataclasses.replace(config, passwords=dataclasses.replace(config.passwords, profile=Argon2Profile(8, 1, 1)))
+    assert "memory_kib=8" in dict(own.shown())["AUTHSVC_PASSWORD_PROFILE"]
+
+
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("postgresql://ada:a%40b@h/n", "postgresql://ada:***@h/n"),
+        ("postgresql://ada:@h/n", "postgresql://ada:***@h/n"),
+        ("postgresql://ada@h/n?sslmode=require", "postgresql://ada@h/n?sslmode=require"),
+        ("postgresql:///n?host=/run/pg&password=hunter2", "postgresql:///n?host=/run/pg&password=***"),
+        ("postgresql:///n?p%61ssword=hunter2&sslpassword=hunter2", "postgresql:///n?password=***&sslpassword=***"),
+    ],
+)
+def test_a_database_url_shows_all_but_its_passwords(url: str, shown: str) -> None:
+    assert str(DatabaseUrl(url)) == repr(DatabaseUrl(url)) == f"{DatabaseUrl(url)}" == shown
+
+
+def test_a_configuration_shows_no_secret_in_its_repr() -> None:
+    text = repr(Config.read(LEAST))
+    assert SECRET not in text
+    assert "hunter2" not in text
+
+
+def test_only_what_is_secret_is_marked_so() -> None:
+    assert {setting.name for setting in settings() if setting.secret} == SECRETS
+
+
+def test_each_profile_is_at_least_what_owasp_asks() -> None:
+    """Each of OWASP's choices for argon2id is of about the cost of 46 MiB read once."""
+    for profile in PROFILES.values():
+        assert profile.memory_kib * profile.passes >= 19_456 * 2
+        assert profile.lanes >= 1

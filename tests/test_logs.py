@@ -1,0 +1,183 @@
+"""Log lines: what they hold, what they never hold, and what a broken output does to the service."""
+
+import asyncio
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from authsvc import logs
+
+CANARY = "hunter2-canary"
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def fail() -> None:
+    raise LookupError(f"key {CANARY} in row (ada at example.com)")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_is_one_json_object(log: io.StringIO) -> None:
+    token = logs.REQUEST_ID.set("r-1")
+    structlog.get_logger().info("event", tag="session:login:success", status=200, text="zwei\nZeilen ü")
+    logs.REQUEST_ID.reset(token)
+    (line,) = lines(log)
+    assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() == timedelta(0)
+    assert line == {
+        "event": "event",
+        "level": "info",
+        "request_id": "r-1",
+        "tag": "session:login:success",
+        "status": 200,
+        "text": "zwei\nZeilen ü",
+    }
+
+
+@pytest.mark.parametrize("level, heard", [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_only_what_is_grave_enough_is_said(level: str, heard: int) -> None:
+    stream = io.StringIO()
+    logs.configure("json", level, stream)
+    for name in ("debug", "info", "warning", "error"):
+        getattr(structlog.get_logger(), name)("x")
+    assert len(lines(stream)) == heard
+
+
+def by_structlog() -> None:
+    structlog.get_logger().error("broken", exc_info=True)
+
+
+def by_instance() -> None:
+    structlog.get_logger().error("broken", exc_info=sys.exc_info()[1])
+
+
+def by_a_library() -> None:
+    logging.getLogger("library").error("broken %s", CANARY, exc_info=sys.exc_info())
+
+
+def by_the_loop() -> None:
+    message = f"broken\nhandle: {CANARY}"
+    logging.getLogger("asyncio").error(message, exc_info=sys.exc_info())
+
+
+def by_the_error_itself() -> None:
+    logging.getLogger("library").error(sys.exc_info()[1], exc_info=sys.exc_info())
+
+
+@pytest.mark.parametrize("say", [by_structlog, by_instance, by_a_library, by_the_loop, by_the_error_itself])
+def test_an_exception_is_told_by_its_type_and_frames_and_never_by_its_text(
+    log: io.StringIO, say: Callable[[], None]
+) -> None:
+    """LGX-03, LGX-06."""
+    try:
+        fail()
+    except LookupError:
+        say()
+    assert CANARY not in log.getvalue()
+    (line,) = lines(log)
+    assert line["error"] == "builtins.LookupError"
+    assert [frame.rpartition(" ")[2] for frame in line["frames"]][-1] == "fail"
+    assert f"{__file__}:" in line["frames"][-1]
+    assert line["level"] == "error"
+
+
+def test_where_no_exception_is_there_is_nothing_to_tell(log: io.StringIO) -> None:
+    structlog.get_logger().error("x", exc_info=True)
+    structlog.get_logger().error("x", exc_info=None)
+    for line in lines(log):
+        assert line.keys() == {"event", "level", "timestamp"}
+
+
+def test_libraries_say_their_constant_text_and_nothing_they_format(log: io.StringIO) -> None:
+    """LGX-01."""
+    logging.getLogger("aiohttp.server").warning("Error handling request from %s", CANARY)
+    logging.getLogger("chatty").info("not heard")
+    (line,) = lines(log)
+    assert line["text"] == "Error handling request from %s"
+    assert line["logger"] == "aiohttp.server"
+    assert line["level"] == "warning"
+
+
+@pytest.mark.parametrize(
+    "number, level", [(30, "warning"), (35, "warning"), (40, "error"), (50, "critical"), (99, "critical")]
+)
+def test_a_library_may_use_levels_of_its_own(log: io.StringIO, number: int, level: str) -> None:
+    logging.getLogger("library").log(number, "x")
+    assert [line["level"] for line in lines(log)] == [level]
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {1: "one"}, object, {"a", "b"}])
+def test_a_strange_value_is_logged_in_some_way(log: io.StringIO, value: object) -> None:
+    structlog.get_logger().info("x", value=value)
+    (line,) = lines(log)
+    assert line["value"]
+
+
+def test_a_terminal_gets_colours_and_a_pipe_gets_json() -> None:
+    for stream, choice, start in (
+        (Terminal(), "auto", "\x1b["),
+        (io.StringIO(), "auto", "{"),
+        (Terminal(), "json", "{"),
+        (io.StringIO(), "console", "2"),
+    ):
+        logs.configure(choice, "info", stream)
+        structlog.get_logger().info("serving", port=8080)
+        assert stream.getvalue().startswith(start)
+        assert stream.getvalue().count("\n") == 1
+
+
+def test_the_console_is_readable_and_keeps_each_event_on_a_line() -> None:
+    stream = io.StringIO()
+    logs.configure("console", "info", stream)
+    try:
+        fail()
+    except LookupError:
+        structlog.get_logger().exception("broken", status=500, text="a\nb")
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert CANARY not in text
+    assert "[error    ] broken" in text
+    assert "status=500" in text
+    assert "error=builtins.LookupError" in text
+
+
+def test_standard_output_is_where_lines_go(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    structlog.get_logger().info("serving")
+    assert json.loads(capsys.readouterr().out)["event"] == "serving"
+
+
+def test_an_output_that_nobody_reads_fails_no_request() -> None:
+    """LGX-07."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = os.fdopen(writing, "w")
+    logs.configure("json", "debug", stream)
+    for name in ("debug", "info", "warning", "error", "critical"):
+        getattr(structlog.get_logger(), name)("x" * 100_000)
+    logging.getLogger("library").error("x")
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+    structlog.get_logger().info("closed")
+
+
+async def test_a_forgotten_failure_on_the_loop_is_told_without_its_text(log: io.StringIO) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "lost", "exception": LookupError(CANARY), "x": CANARY}
+    )
+    (line,) = lines(log)
+    assert (line["text"], line["error"]) == ("lost", "builtins.LookupError")
+    assert CANARY not in log.getvalue()

@@ -1,0 +1,34 @@
+"""Logging out: the form of the account page."""
+
+from tests import make
+from tests.conftest import Client, FrozenClock
+from tests.web.helpers import ME, form, log_in, problem, send
+
+
+async def test_logging_out_makes_the_browser_forget_its_token(client: Client) -> None:
+    await make.user(client)
+    await log_in(client)
+    sent = await send(client, "/logout", await form(client, "/account"))
+    assert (sent.status, sent.headers["Location"]) == (303, "/login")
+    assert sent.cookies["access_token"].value == ""
+    assert sent.cookies["access_token"]["max-age"] == "0"
+    await problem(await client.get(ME), 401, "missing_credentials")
+
+
+async def test_a_link_or_an_image_logs_nobody_out(client: Client) -> None:
+    """SES-03."""
+    await make.user(client)
+    await log_in(client)
+    response = await client.get("/logout", headers={"Accept": "text/html"})
+    assert (response.status, response.headers["Allow"], response.content_type) == (405, "POST", "text/html")
+    refused = await send(client, "/logout", {})
+    assert (refused.status, refused.content_type) == (403, "text/html")
+    assert (await client.get(ME)).status == 200
+
+
+async def test_who_was_logged_out_by_time_is_told_that_the_page_is_old(client: Client, clock: FrozenClock) -> None:
+    await make.user(client)
+    await log_in(client)
+    fields = await form(client, "/account")
+    clock.advance(900 + 31)
+    assert (await send(client, "/logout", fields)).status == 403
