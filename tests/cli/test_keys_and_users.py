@@ -86,7 +86,7 @@ def test_check_config_lists_every_fault_without_the_values(call: Run, tmp_path: 
     }
     done = call("check-config", settings=given)
     assert (done.returncode, done.stdout) == (78, "")
-    assert len(re.findall(r"^  - AUTHSVC_", done.stderr, re.MULTILINE)) == len(given)
+    assert given.keys() <= set(re.findall(r"^  - (\w+)", done.stderr, re.MULTILINE))
     assert "hunter2" not in done.stderr
 
 
