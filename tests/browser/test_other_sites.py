@@ -30,7 +30,8 @@ async def elsewhere(origin: str, aiohttp_server: Callable[..., Awaitable[TestSer
         return web.Response(text=body.format(origin=origin, **request.query), content_type="text/html")
 
     app = web.Application()
-    app.router.add_get("/{name}", page)
+    app.router.add_get("/form", page)
+    app.router.add_get("/frame", page)
     server = await aiohttp_server(app)
     return f"http://localhost:{server.port}"
 
