@@ -20,7 +20,7 @@ from authsvc.entropy import SystemEntropy
 from authsvc.signing import (
     AccessTokenIssuer,
     AccessTokenReader,
-    Claims,
+    Identity,
     InvalidAccessTokenError,
     KeySet,
     load_keys,
@@ -75,7 +75,7 @@ def test_a_token_says_what_rfc_9068_asks_and_reads_back(clock: FrozenClock, name
         "jti": payload["jti"],
         "sid": str(SESSION),
     }
-    claims = Claims(ISSUER, SUBJECT, "authsvc", SESSION, UUID(payload["jti"]), now, now, now + 900)
+    claims = Identity(ISSUER, SUBJECT, "authsvc", SESSION, UUID(payload["jti"]), now, now, now + 900)
     assert reader_of(keys, clock).read(token.text) == claims
     assert token.expires_in == 900
     assert token.text not in repr(token)

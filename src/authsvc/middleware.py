@@ -22,8 +22,8 @@ from aiohttp.typedefs import Middleware
 from authsvc.clock import Clock, SystemClock
 from authsvc.entropy import SystemEntropy
 from authsvc.refusals import InvalidToken, MissingCredentials, Refusal, Unavailable
-from authsvc.signing import AccessTokenReader, Claims, InvalidAccessTokenError, read_published_keys
-from authsvc.web.guard import IDENTITY, Identity, bearer_token, identity_of
+from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError, read_published_keys
+from authsvc.web.guard import IDENTITY, bearer_token
 from authsvc.web.problems import Problems
 from authsvc.web.routes import Handler
 
@@ -68,7 +68,7 @@ def require_jwt(
         is_error_of_router = request.match_info.http_exception is not None
         if not is_error_of_router and not getattr(request.match_info.handler, _PUBLIC, False):
             try:
-                request[IDENTITY] = identity_of(await keys.read(bearer_token(request)))
+                request[IDENTITY] = await keys.read(bearer_token(request))
             except Refusal as refusal:
                 return problems.response(refusal, str(entropy.new_id()))
         return await handler(request)
@@ -87,7 +87,7 @@ class _PublishedKeys:
         self._lock = asyncio.Lock()
         self._tried_at = self._fetched_at = float("-inf")
 
-    async def read(self, token: str | None) -> Claims:
+    async def read(self, token: str | None) -> Identity:
         """Return the claims of a good token.
 
         Raises:

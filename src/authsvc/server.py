@@ -5,6 +5,7 @@ what is in flight finishes (a hash included), and the pool closes last.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -63,6 +64,9 @@ async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], Non
     try:
         await public.open(http.host, http.port, "AUTHSVC_PORT")
         await admin.open(http.admin_host, http.admin_port, "AUTHSVC_ADMIN_PORT")
+        # What is there now stays: the collector need not walk through it again for every few requests.
+        gc.collect()
+        gc.freeze()
         log.info("serving", url=http.public_url, host=http.host, port=http.port, admin_port=http.admin_port)
         on_ready()
         await stop.wait()

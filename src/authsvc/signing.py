@@ -38,6 +38,7 @@ CACHE_BYTES = 32 * 1024 * 1024
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SIGNATURE_BYTES = {"ES256": 64}
 _PUBLIC_MEMBERS = {"ES256": ("kty", "crv", "x", "y"), "RS256": ("kty", "n", "e")}
+_MATERIAL = ("crv", "x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
 _REFUSED_HEADERS = frozenset({"crit", "b64", "zip"})
 _NOT_A_KEY = (JOSEError, ValueError, TypeError, KeyError, AttributeError)
 
@@ -83,8 +84,8 @@ class KeySet:
 
 
 @dataclass(frozen=True)
-class Claims:
-    """What a good access token says. Times are seconds since the epoch."""
+class Identity:
+    """Who is asking, as a good access token says. Times are seconds since the epoch (RFC 7519 §2, NumericDate)."""
 
     issuer: str
     subject: UUID
@@ -201,6 +202,9 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         is_for_signatures = False
     if not is_for_signatures:
         raise ValueError(f"holds {name} that is neither ES256 (P-256) nor RS256, or not for signatures")
+    # python-jose takes a number for a length: {"x": 34359738368} would ask for 32 GiB.
+    if not all(isinstance(member[part], str) for part in _MATERIAL if part in member):
+        raise ValueError(f"holds {name} whose numbers are not base64url texts (RFC 7518 §6)")
     public = {part: member[part] for part in _PUBLIC_MEMBERS[algorithm] if part in member}
     try:
         key: Any = jwk.construct(public, algorithm)
@@ -290,7 +294,7 @@ class AccessTokenReader:
         self._audience = audience
         self._clock = clock
         # Ordered: a plain dict takes longer and longer to find its oldest entry again.
-        self._remembered: OrderedDict[str, Claims] = OrderedDict()
+        self._remembered: OrderedDict[str, Identity] = OrderedDict()
         self._free_bytes = self._cache_bytes = cache_bytes
 
     def replace_keys(self, keys: Mapping[str, VerificationKey]) -> None:
@@ -299,7 +303,7 @@ class AccessTokenReader:
         self._remembered.clear()
         self._free_bytes = self._cache_bytes
 
-    def read(self, token: str) -> Claims:
+    def read(self, token: str) -> Identity:
         """Return the claims of a good access token.
 
         Raises:
@@ -314,14 +318,14 @@ class AccessTokenReader:
             self._check_times(claims)
         return claims
 
-    def _remember(self, token: str, claims: Claims) -> None:
+    def _remember(self, token: str, claims: Identity) -> None:
         self._remembered[token] = claims
         self._free_bytes -= _entry_bytes(token)
         while self._free_bytes < 0:
             oldest, _claims = self._remembered.popitem(last=False)
             self._free_bytes += _entry_bytes(oldest)
 
-    def _verify(self, token: str) -> Claims:
+    def _verify(self, token: str) -> Identity:
         if len(token) > MAX_TOKEN_LENGTH:
             raise InvalidAccessTokenError("too_long")
         segments = token.split(".")
@@ -352,13 +356,13 @@ class AccessTokenReader:
             raise InvalidAccessTokenError("wrong_algorithm")
         return key
 
-    def _claims_of(self, payload: dict[str, object]) -> Claims:
+    def _claims_of(self, payload: dict[str, object]) -> Identity:
         if payload.get("iss") != self._issuer or payload.get("aud") != self._audience:
             raise InvalidAccessTokenError("wrong_issuer_or_audience")
         issued_at, expires_at = _time(payload, "iat"), _time(payload, "exp")
         if not 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS:
             raise InvalidAccessTokenError("wrong_lifetime")
-        return Claims(
+        return Identity(
             issuer=self._issuer,
             subject=_uuid(payload, "sub"),
             audience=self._audience,
@@ -369,7 +373,7 @@ class AccessTokenReader:
             expires_at=expires_at,
         )
 
-    def _check_times(self, claims: Claims) -> None:
+    def _check_times(self, claims: Identity) -> None:
         now = self._clock.now().timestamp()
         if now >= claims.expires_at + LEEWAY_SECONDS:
             raise InvalidAccessTokenError("expired")

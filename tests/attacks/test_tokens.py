@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from authsvc import signing
 from authsvc.config import Secret, Tokens
-from authsvc.signing import AccessTokenReader, Claims, InvalidAccessTokenError, KeySet
+from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError, KeySet
 from tests.conftest import FrozenClock
 
 ISSUER = "https://auth.example.com"
@@ -158,7 +158,7 @@ def refuse(reader: AccessTokenReader, token: str) -> str:
 
 
 def test_what_is_forged_here_is_good_where_nothing_is_wrong(reader: AccessTokenReader) -> None:
-    claims = Claims(ISSUER, UUID(int=1), "authsvc", UUID(int=3), UUID(int=2), NOW, NOW, NOW + 900)
+    claims = Identity(ISSUER, UUID(int=1), "authsvc", UUID(int=3), UUID(int=2), NOW, NOW, NOW + 900)
     assert reader.read(GOOD) == claims
     assert reader.read(forge(header(alg="RS256", kid=rsa_jwk()["kid"]), payload(), rs256)) == claims
     assert reader.read(forge(header(jku="https://evil.example", x="y"), payload(role="admin"))) == claims

@@ -73,7 +73,9 @@ def fallible_server(
     """One for each file: the tests stop it, and start it again."""
     chosen, folder = request.config.getoption("--pg-bin"), tmp_path_factory.mktemp("fallible")
     pg_bin = Path(chosen) if chosen else None
-    with embedded.serve(folder, pg_bin=pg_bin, durable=False, settings={"max_connections": "20"}) as server:
+    # What was committed must survive a kill.
+    settings = {"max_connections": "20", "synchronous_commit": "on"}
+    with embedded.serve(folder, pg_bin=pg_bin, durable=False, settings=settings) as server:
         yield server, folder / "postgres" / "pg_hba.conf"
 
 

@@ -21,7 +21,7 @@ from authsvc.store import users
 from authsvc.store.database import Database
 
 if TYPE_CHECKING:
-    from authsvc.store.database import Connection
+    from authsvc.store.leases import Connection
 
 HAPPENED = UserRegistered(UUID(int=1))
 ADDRESS = EmailAddress("ada@example.com")

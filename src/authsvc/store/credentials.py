@@ -11,7 +11,7 @@ from authsvc.emails import EmailAddress
 from authsvc.store.database import queries
 
 if TYPE_CHECKING:
-    from authsvc.store.database import Connection
+    from authsvc.store.leases import Connection
 
 _QUERIES = queries("credentials")
 

@@ -18,7 +18,7 @@ from authsvc.config import DatabaseUrl
 from authsvc.store.database import queries
 
 if TYPE_CHECKING:
-    from authsvc.store.database import Connection
+    from authsvc.store.leases import Connection
 
 _QUERIES = queries("schema")
 _ADVISORY_LOCK = 0x6175746873766300  # "authsvc" in ASCII

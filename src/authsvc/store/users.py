@@ -15,7 +15,7 @@ from authsvc.refusals import EmailTaken
 from authsvc.store.database import queries
 
 if TYPE_CHECKING:
-    from authsvc.store.database import Connection
+    from authsvc.store.leases import Connection
 
 _QUERIES = queries("users")
 

@@ -1,7 +1,7 @@
 """JSON bodies that several doors answer with, and their schemas."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -65,5 +65,5 @@ def user_body(user: User) -> dict[str, str]:
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a moment in RFC 3339, in UTC with microseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    """Return a moment in UTC, as the database gives it, in RFC 3339 with microseconds."""
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -2,6 +2,7 @@
 
 import re
 import time
+from itertools import count
 
 import structlog
 from aiohttp import hdrs, web
@@ -34,30 +35,30 @@ SECURITY_HEADERS = {
     # The name without versions (ASVS 13.4.6).
     "Server": "authsvc",
 }
+HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
 def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
     """Return the outermost middleware: gives the request its id, and the answer its headers, metric and log line."""
-    headers = dict(SECURITY_HEADERS)
-    if public_url.startswith("https:"):
-        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-
-    everywhere = CIMultiDict(headers)
+    headers = {**SECURITY_HEADERS, **(HSTS if public_url.startswith("https:") else {})}
+    of_pages = CIMultiDict({**headers, "Content-Security-Policy": PAGE_CSP})
+    of_the_api = CIMultiDict({**headers, "Content-Security-Policy": API_CSP})
     log = structlog.get_logger()
+    # Unique across instances and starts, without asking the operating system for each request.
+    instance, numbers = entropy.token_bytes(12).hex(), count(1)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         given = request.headers.get(REQUEST_ID_HEADER)
-        request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else entropy.token_bytes(16).hex()
+        request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else f"{instance}-{next(numbers):x}"
         request[REQUEST_ID] = request_id
         logs.REQUEST_ID.set(request_id)
         response = await handler(request)
-        response.headers.extend(everywhere)
+        is_page = response.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html")
+        response.headers.extend(of_pages if is_page else of_the_api)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        is_page = response.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html")
-        response.headers["Content-Security-Policy"] = PAGE_CSP if is_page else API_CSP
         seconds = time.perf_counter() - started
         route = route_of(request)
         template = route.path if route else "unmatched"
