@@ -7,16 +7,20 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 
+import aiohttp_jinja2
 import argon2
 import bcrypt
+import jinja2
 import psycopg
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from blockbuster import BlockBuster, BlockBusterFunction
+from jinja2.bccache import Bucket
 
 from authsvc import embedded, logs, signing
 from authsvc.app import Service, compose
@@ -105,6 +109,27 @@ async def database(config: Config) -> AsyncIterator[Database]:
     await database.close()
 
 
+class CompiledTemplates(jinja2.BytecodeCache):
+    """Every test composes the whole service; the templates are compiled once a run."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_templates() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aiohttp_jinja2, "setup", partial(aiohttp_jinja2.setup, bytecode_cache=CompiledTemplates()))
+        yield
+
+
 @pytest.fixture
 def service(config: Config, clock: FrozenClock) -> Service:
     """The service as production composes it."""
@@ -135,7 +160,9 @@ async def serve(aiohttp_client: Callable[..., Awaitable[Client]]) -> AsyncIterat
     async def start(app: Application) -> Client:
         if ROUTES in app:
             witnesses.append(Witness(app))
-        return await aiohttp_client(app, server_kwargs={"auto_decompress": False})
+        server = TestServer(app)
+        await server.start_server(auto_decompress=False)
+        return await aiohttp_client(server)
 
     yield start
     assert not [fault for witness in witnesses for fault in witness.faults]

@@ -8,13 +8,15 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from multidict import CIMultiDict
 
 from authsvc.app import compose
 from authsvc.config import Config
@@ -108,6 +110,8 @@ class _Port:
             ServerError: the port cannot be opened; the sentence names its `setting`.
         """
         await self._runner.setup()
+        server = self._server()
+        server.request_handler = _without_odd_expectations(server.request_handler)
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
         except OSError as error:
@@ -130,10 +134,13 @@ class _Port:
                     await self._idle.wait()
         await self._runner.cleanup()
 
-    def _accept(self) -> asyncio.Protocol:
+    def _server(self) -> web.Server:
         server = self._runner.server
         assert server is not None  # noqa: S101 - `open` has set it up
-        connection = server()
+        return server
+
+    def _accept(self) -> asyncio.Protocol:
+        connection = self._server()()
         self._silent.add(connection)
 
         def hang_up_on_the_silent() -> None:
@@ -157,3 +164,20 @@ class _Port:
         if self.draining:
             response.force_close()  # the next request goes to another instance
         return response
+
+
+def _without_odd_expectations(handle: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    """Take away every Expect but 100-continue, which a server may do (RFC 9110 §10.1.1).
+
+    aiohttp answers the others 417 before any middleware, quoting them, or 500 where they cannot be quoted.
+    """
+
+    async def without(request: web.Request) -> web.StreamResponse:
+        if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+            headers = CIMultiDict(request.headers)
+            headers.popall(hdrs.EXPECT)
+            request = request.clone(headers=headers)
+        response: web.StreamResponse = await handle(request)
+        return response
+
+    return without

@@ -98,7 +98,7 @@ def refusals_of(route: Route) -> list[type[Refusal]]:
         found |= {refusals.InvalidForm, refusals.StaleForm} if route.page else {refusals.InvalidJson}
     if route.reads is not None:
         found.add(refusals.InvalidInput)
-    if not route.public and not route.page:
+    if not route.public and not (route.page and route.method in SAFE_METHODS):
         found |= set(_TOKEN)
     return sorted(found, key=lambda kind: (problems.status_and_title(kind)[0], kind.code))
 

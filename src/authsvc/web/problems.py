@@ -119,7 +119,7 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
         if not wants_page(request):
             response = problems.response(refusal, request[REQUEST_ID])
         elif isinstance(refusal, refusals.Unauthenticated) and request.method in SAFE_METHODS:
-            response = redirects.see_other("/login?" + urlencode({"next": request.path}))
+            response = redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
         else:
             status, title = status_and_title(type(refusal))
             page = ProblemPage(

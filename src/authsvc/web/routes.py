@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import web
 
 from authsvc.refusals import Refusal
 from authsvc.web.reading import Shape
@@ -53,18 +53,8 @@ def install(app: web.Application, table: Iterable[Route]) -> None:
     for route in table:
         methods = (route.method, "HEAD") if route.method == "GET" else (route.method,)
         for method in methods:
-            installed[app.router.add_route(method, route.path, route.handler, expect_handler=_expect)] = route
+            installed[app.router.add_route(method, route.path, route.handler)] = route
     app[ROUTES] = installed
-
-
-async def _expect(request: web.Request) -> None:
-    """Ask for the body where the client waits to be asked; other expectations are not ours (RFC 9110 §10.1.1).
-
-    aiohttp's own handler answers them 417 before any middleware, and quotes them.
-    """
-    if request.version == HttpVersion11 and request.headers[hdrs.EXPECT].lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
 
 
 def route_of(request: web.Request) -> Route | None:
