@@ -110,8 +110,8 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
         await database.open()
         yield
-        await database.close()
         await passwords.close()
+        await database.close()
 
     public.on_startup.append(docs.render)
     public.cleanup_ctx.append(lifetime)

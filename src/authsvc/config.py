@@ -187,7 +187,9 @@ def _public_url(text: str) -> str:
         raise ValueError("must be an origin like https://auth.example.com")
     if parts.scheme == "http" and host not in LOOPBACK:
         raise ValueError("must be https: only on localhost may it be http, since the cookie of a login travels on it")
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    # Browsers leave the default port out of the Origin they send.
+    default = ":443" if parts.scheme == "https" else ":80"
+    return f"{parts.scheme}://{parts.netloc}".lower().removesuffix(default)
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class Http:
         "After SIGTERM, how long `/readyz` says 503 while requests are still taken, so that load balancers notice.",
     )
     shutdown_seconds: float = _setting(
-        "AUTHSVC_SHUTDOWN_SECONDS", _seconds(0, 300), "8", "After that, how long requests in flight may take to finish."
+        "AUTHSVC_SHUTDOWN_SECONDS", _seconds(0, 300), "6", "After that, how long requests in flight may take to finish."
     )
 
 
@@ -340,14 +342,16 @@ class Config:
             ConfigError: with one sentence for every fault there is.
         """
         faults: list[str] = []
-        values = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+        # Empty counts as unset: a compose file sets them so.
+        given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
+        values = dict(given)
         sections: dict[str, dict[str, object]] = {}
         for section, name, setting in _settings():
             sections.setdefault(section, {})[name] = _read_one(setting, values, faults)
         http, tokens, database = sections["http"], sections["tokens"], sections["database"]
         http["public_url"] = http["public_url"] or f"http://127.0.0.1:{http['port']}"
         tokens["issuer"] = tokens["issuer"] or http["public_url"]
-        faults += _faults_of_keys(environ, tokens["keys"], check_keys)
+        faults += _faults_of_keys(given, tokens["keys"], check_keys)
         if database["url"] is None and not any(fault.startswith("AUTHSVC_DATABASE_URL") for fault in faults):
             faults.append("AUTHSVC_DATABASE_URL is missing: give postgresql://user:password@host:5432/name.")
         if http["port"] == http["admin_port"] is not None:
@@ -412,8 +416,11 @@ def _read_one(setting: Setting, values: dict[str, str], faults: list[str]) -> ob
 
 def _faults_of_keys(environ: Mapping[str, str], keys: object, check_keys: Callable[[str], object]) -> Iterator[str]:
     names = ("AUTHSVC_JWT_KEYS", "AUTHSVC_JWT_SECRET")
-    if sum(not environ.keys().isdisjoint({name, f"{name}_FILE"}) for name in names) != 1:
-        yield "AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."
+    match sum(not environ.keys().isdisjoint({name, f"{name}_FILE"}) for name in names):
+        case 0:
+            yield "AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."
+        case 2:
+            yield "AUTHSVC_JWT_KEYS and AUTHSVC_JWT_SECRET are both set: keep one."
     if isinstance(keys, Secret):
         try:
             check_keys(keys.reveal())

@@ -28,7 +28,7 @@ def environment(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
     # interrupt the unwinding, or it would leave a database behind.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
-    environ = {"AUTHSVC_DRAIN_SECONDS": "0", **given}
+    environ = {"AUTHSVC_DRAIN_SECONDS": "0", **{name: value for name, value in given.items() if value}}
     lacks_database = environ.keys().isdisjoint({"AUTHSVC_DATABASE_URL", "AUTHSVC_DATABASE_URL_FILE"})
     data_dir = Path(environ.get("AUTHSVC_DATA_DIR") or ".authsvc")
     keys = ("AUTHSVC_JWT_KEYS", "AUTHSVC_JWT_KEYS_FILE", "AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_SECRET_FILE")
@@ -64,7 +64,7 @@ def welcome(public_url: str, entropy: Entropy | None = None) -> str:
 def _signing_keys(path: Path) -> Path:
     if not path.exists():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            embedded.make_folder(path.parent)
             # Another `authsvc dev` may have made it meanwhile.
             with suppress(FileExistsError):
                 write_private(path, json.dumps({"keys": [signing.generate_key("ES256")]}, indent=2) + "\n")

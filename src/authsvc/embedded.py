@@ -144,8 +144,10 @@ class Server:
             stale.unlink()
         flags = ("-D", str(self._cluster.path), "-h", "", "-k", str(self._sockets), "-p", str(_PORT))
         # The log can quote users' addresses, so it is ours alone; each start begins it anew, lest it grow for ever.
-        self._cluster.log.touch(mode=0o600)
-        with self._cluster.log.open("wb") as log:
+        # Anew, and never through a link that somebody has put there.
+        self._cluster.log.unlink(missing_ok=True)
+        created = os.open(self._cluster.log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(created, "wb") as log:
             process = self._process = subprocess.Popen(
                 self._cluster.command("postgres", *flags, *self._settings),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -270,14 +272,26 @@ def _matching(path: Path, found: list[Installation]) -> Installation:
     )
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder that others may pass through but not write to, whatever the umask; leave one that is there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711)
+
+
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[None]:
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (data_dir / "lock").open("a+")
+        make_folder(data_dir)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        lock = os.fdopen(os.open(data_dir / "lock", flags, 0o600), "r+")
     except OSError as error:
         raise EmbeddedError(
-            f"{data_dir} cannot hold a database ({error.strerror}): set AUTHSVC_DATA_DIR to a folder of yours."
+            f"{data_dir} cannot hold a database ({error.strerror or type(error).__name__}): set AUTHSVC_DATA_DIR to a folder of yours."
         ) from error
     with lock:
         lock.seek(0)

@@ -42,12 +42,21 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        if number == 1 and line.lstrip().startswith("["):
+            raise ImportFileError("This is one JSON array: give one object a line, as jq -c '.[]' does.")
         try:
-            members = json.loads(line)
+            members = json.loads(line, object_pairs_hook=_unique)
         except (ValueError, RecursionError):
             members = None
         values = [members.get(name) for name in COLUMNS] if isinstance(members, dict) else []
         yield _row(number, values, "This is no JSON object with the texts email and password_hash.")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
 
 
 def _csv_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:

@@ -84,6 +84,9 @@ class _ToStructlog(logging.Handler):
         text = record.msg.partition("\n")[0] if isinstance(record.msg, str) else type(record.msg).__name__
         # structlog knows no levels between the five.
         level = min(record.levelno // 10 * 10, logging.CRITICAL)
+        if type(error).__module__ == "aiohttp.http_exceptions":
+            # A client's fault, and anybody can be that client.
+            level, error = logging.INFO, None
         structlog.get_logger().log(level, "library", logger=record.name, text=text, exc_info=error)
 
 

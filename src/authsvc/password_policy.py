@@ -74,4 +74,6 @@ class PasswordPolicy:
             InvalidPasswordError: it is (`password_is_email`).
         """
         if password.normalized.lower() in {email, email.partition("@")[0]}:
-            raise InvalidPasswordError("password_is_email", "The password must not be the e-mail address itself.")
+            raise InvalidPasswordError(
+                "password_is_email", "The password must not be the e-mail address, or the part before its @."
+            )

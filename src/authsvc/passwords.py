@@ -29,6 +29,8 @@ _T = TypeVar("_T")
 
 MAX_MEMORY_KIB = 131_072
 MAX_PASSES = 10
+MAX_COST = 4 * 65_536
+"""KiB of memory times passes: a hash of that cost takes about half a second."""
 MAX_LANES = 16
 MAX_BCRYPT_COST = 15
 BCRYPT_BYTES = 72
@@ -55,7 +57,12 @@ def supported(stored_hash: str) -> bool:
     """Tell whether a hash is argon2 or bcrypt ($2a$ $2b$ $2y$), whole, and within the bounds above."""
     if match := _ARGON2.fullmatch(stored_hash):
         memory, passes, lanes = (int(match[name]) for name in ("memory", "passes", "lanes"))
-        return 8 * lanes <= memory <= MAX_MEMORY_KIB and passes <= MAX_PASSES and lanes <= MAX_LANES
+        return (
+            8 * lanes <= memory <= MAX_MEMORY_KIB
+            and passes <= MAX_PASSES
+            and memory * passes <= MAX_COST
+            and lanes <= MAX_LANES
+        )
     if match := _BCRYPT.fullmatch(stored_hash):
         return 4 <= int(match["cost"]) <= MAX_BCRYPT_COST  # noqa: PLR2004 - bcrypt's own least cost
     return False
@@ -109,12 +116,7 @@ class Passwords:
         Raises:
             Busy: the queue is too long.
         """
-        if stored_hash is not None and supported(stored_hash):
-            verdict = await self._run(lambda: self._compare(password, stored_hash))
-            if verdict is not Verdict.UNSUPPORTED:
-                return verdict
-        await self._run(lambda: self._compare(password, self._decoy))
-        return Verdict.MISMATCH if stored_hash is None else Verdict.UNSUPPORTED
+        return await self._run(lambda: self._verify(password, stored_hash))
 
     def needs_rehash(self, stored_hash: str) -> bool:
         """Tell whether a supported hash is weaker than the current parameters; a stronger one is kept."""
@@ -126,6 +128,16 @@ class Passwords:
     async def close(self) -> None:
         """Let the running hashes end, and stop the threads."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+
+    def _verify(self, password: Password, stored_hash: str | None) -> Verdict:
+        if stored_hash is None:
+            self._compare(password, self._decoy)
+            return Verdict.MISMATCH
+        verdict = self._compare(password, stored_hash) if supported(stored_hash) else Verdict.UNSUPPORTED
+        # A hash that costs less must not tell that there is an account: no wrong password is quicker than the decoy.
+        if verdict is Verdict.UNSUPPORTED or (verdict is Verdict.MISMATCH and self.needs_rehash(stored_hash)):
+            self._compare(password, self._decoy)
+        return verdict
 
     def _compare(self, password: Password, stored_hash: str) -> Verdict:
         if not stored_hash.startswith("$argon2"):

@@ -134,7 +134,11 @@ def until(terminal: int, said: bytes, text: bytes) -> bytes:
         ("ada@example.com", "short", "Use at least 8 characters."),
         ("ada@example.com", "", "Use at least 8 characters."),
         ("ada@example.com", "password", "This password is on the list of common ones that attackers try first."),
-        ("ada@example.com", "ada@example.com", "The password must not be the e-mail address itself."),
+        (
+            "ada@example.com",
+            "ada@example.com",
+            "The password must not be the e-mail address, or the part before its @.",
+        ),
         ("ada@example.com", "é" * 257, "A password has at most 256 characters."),
         ("ada@example.com", "correct\0horse", "The password holds a NUL, which no text can have."),
         ("ada@example.com", b"correct \xff horse", "The password on standard input is not UTF-8."),

@@ -93,6 +93,11 @@ async def without_an_end(stage: Stage, route: Route) -> ClientResponse:
         return await stage.send_body(route, stall())
 
 
+async def without_its_token(stage: Stage, route: Route) -> ClientResponse:
+    """By who is logged in: who is not has nothing to be logged out of."""
+    return await stage.send_body(route, "next=/", Cookie=f"access_token={stage.token}")
+
+
 PROVOKE: dict[type[Refusal], Send] = {
     refusals.UnsupportedMediaType: body("", **{"Content-Type": "text/plain"}),
     refusals.BodyTooLarge: body(" " * (reading.MAX_BODY_BYTES + 1)),
@@ -100,7 +105,7 @@ PROVOKE: dict[type[Refusal], Send] = {
     refusals.CrossSiteRequest: body("", **{"Sec-Fetch-Site": "cross-site"}),
     refusals.InvalidJson: body("{"),
     refusals.InvalidForm: body("next=/&next=/"),
-    refusals.StaleForm: body("next=/"),
+    refusals.StaleForm: without_its_token,
     refusals.InvalidInput: fields(email="nobody"),
     refusals.EmailTaken: twice,
     refusals.InvalidCredentials: fields(**PERSON),

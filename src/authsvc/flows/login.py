@@ -18,7 +18,7 @@ from authsvc.store.database import Database
 
 @dataclass(frozen=True)
 class Login:
-    """Verifies a password and opens a session."""
+    """Verifies a password, and issues an access token with a new session id."""
 
     database: Database
     passwords: Passwords

@@ -25,7 +25,7 @@ from authsvc.store.leases import UNAVAILABLE, Lease, Leases, unavailable
 if TYPE_CHECKING:
     from authsvc.store.leases import Connection
 
-CLOSE_SECONDS = 5
+CLOSE_SECONDS = 1
 Observer = Callable[[Event], None]
 
 

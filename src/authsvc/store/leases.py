@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -52,6 +53,7 @@ class Leases:
 
     def __init__(self, pool: Pool, *, size: int, wait_seconds: float, hold_seconds: float) -> None:
         """Who waits longer than `wait_seconds` is refused; who holds longer than `hold_seconds` is cut off."""
+        self.generation = 0
         self._pool = pool
         self._free = size
         self._wait_seconds = wait_seconds
@@ -79,8 +81,7 @@ class Leases:
 
     async def release(self, connection: Connection, *, fit: bool = True) -> None:
         """Pass a connection on to who waits, if it is `fit` for that; else give it back to the pool."""
-        fit = fit and not connection.is_closed() and not connection.is_in_transaction()
-        if fit and self._pass_on(connection):
+        if fit and _is_usable(connection) and self._pass_on(connection):
             return
         try:
             await self._pool.release(connection)
@@ -89,6 +90,7 @@ class Leases:
 
     async def expire(self) -> None:
         """Have no connection used again that is open now."""
+        self.generation += 1
         await self._pool.expire_connections()
 
     async def _turn(self) -> Connection | None:
@@ -138,6 +140,7 @@ class Leases:
             self._loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
+        self._ticking = False
         now = self._loop.time()
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].done()):
             _deadline, turn = self._waiting.popleft()
@@ -146,15 +149,21 @@ class Leases:
         for lease in [lease for lease, deadline in self._held.items() if deadline <= now]:
             del self._held[lease]
             lease.cut()
-        self._ticking = False
         if self._waiting or self._held:
             self._look_after()
+
+
+def _is_usable(connection: Connection) -> bool:
+    try:
+        return not connection.is_closed() and not connection.is_in_transaction()
+    except asyncpg.InterfaceError:  # it died by itself, and the driver has taken it back
+        return False
 
 
 class Lease:
     """One connection, to `async with`. A class, since it stands around every statement."""
 
-    __slots__ = ("_connection", "_leases")
+    __slots__ = ("_connection", "_generation", "_leases")
 
     _connection: Connection
 
@@ -171,6 +180,7 @@ class Lease:
             self._connection = await self._leases.acquire()
         except UNAVAILABLE as error:
             raise unavailable(error) from error
+        self._generation = self._leases.generation
         self._leases.hold(self)
         return self._connection
 
@@ -187,7 +197,8 @@ class Lease:
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 # A fail-over left the connections on a standby.
                 await self._leases.expire()
-            await self._leases.release(self._connection, fit=not failed)
+            fit = not failed and self._generation == self._leases.generation
+            await self._leases.release(self._connection, fit=fit)
         except UNAVAILABLE as on_release:
             # The pool has closed the connection. What was done on it stands, committed or not.
             unavailable(on_release)
@@ -198,7 +209,8 @@ class Lease:
 
     def cut(self) -> None:
         """Close the connection under its holder, whose statement then fails."""
-        self._connection.terminate()
+        with suppress(asyncpg.InterfaceError):  # it died by itself, and the driver has taken it back
+            self._connection.terminate()
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:

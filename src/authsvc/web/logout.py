@@ -20,7 +20,9 @@ class LogoutDoor:
 
     async def post_form(self, request: web.Request) -> web.Response:
         """Clear the cookie and lead to the login."""
-        self.tokens.check(request, await read_form(request))
+        fields = await read_form(request)
+        if self.tokens.guard.signed_in(request) is not None:
+            self.tokens.check(request, fields)
         response = redirects.see_other("/login")
         self.cookie.clear(response)
         return response
@@ -35,7 +37,7 @@ class LogoutDoor:
                 summary="Log out of the pages",
                 answers=(Answer(303, "Logged out: on to the login.", headers={"Set-Cookie": "Clears the cookie."}),),
                 tag="Pages",
-                # A browser whose token has expired may still ask to forget it; the form's token guards it.
+                # A browser whose access token has expired meanwhile may still ask to forget it.
                 public=True,
                 page=True,
             )

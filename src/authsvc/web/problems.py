@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from authsvc import refusals
@@ -116,19 +116,22 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is becomes an answer without details
             refusal = as_refusal(error)
-        if not wants_page(request):
-            response = problems.response(refusal, request[REQUEST_ID])
-        elif isinstance(refusal, refusals.Unauthenticated) and request.method in SAFE_METHODS:
-            response = redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
-        else:
-            status, title = status_and_title(type(refusal))
-            page = ProblemPage(
-                title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID]
-            )
-            response = pages.response(page, status=status, headers=headers_of(refusal))
+        try:
+            response = answer(request, refusal)
+        except Exception as error:  # noqa: BLE001 - a fault of these very lines must not escape to aiohttp's own page
+            response = problems.response(as_refusal(error), request[REQUEST_ID])
         if isinstance(refusal, (refusals.BodyTooLarge, refusals.BodyTimeout)):
             response.force_close()  # the rest of the body is not read
         return response
+
+    def answer(request: web.Request, refusal: Refusal) -> web.Response:
+        if not wants_page(request):
+            return problems.response(refusal, request[REQUEST_ID])
+        if isinstance(refusal, refusals.Unauthenticated) and request.method in SAFE_METHODS:
+            return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
+        status, title = status_and_title(type(refusal))
+        page = ProblemPage(title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID])
+        return pages.response(page, status=status, headers=headers_of(refusal))
 
     return middleware
 
@@ -149,7 +152,8 @@ def wants_page(request: web.Request) -> bool:
     """Tell whether a person in a browser asked: a page's route, or an unknown path outside the API."""
     route = route_of(request)
     if route is not None:
-        return route.page
+        accept = request.headers.get(hdrs.ACCEPT, "*/*")
+        return route.page and ("text/html" in accept or "*/*" in accept)
     return not request.path.startswith(("/api", "/.well-known")) and "text/html" in request.headers.get("Accept", "")
 
 

@@ -134,6 +134,8 @@ async def _body(request: web.Request, content_type: str, malformed: type[Invalid
         raise UnsupportedMediaType
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise BodyTooLarge
     try:
         async with asyncio.timeout(BODY_SECONDS):
             data = await request.read()

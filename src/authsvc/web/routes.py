@@ -35,7 +35,6 @@ class Route:
     handler: Handler
     summary: str
     answers: tuple[Answer, ...]
-    description: str = ""
     tag: str = "Authentication"
     public: bool = False
     page: bool = False
