@@ -264,8 +264,8 @@ def test_an_unknown_name_is_refused(name: str) -> None:
 
 
 def test_both_a_secret_and_keys_is_one_too_many_even_where_one_is_bad() -> None:
-    assert faults_of({**LEAST, "AUTHSVC_JWT_KEYS": KEYS}) == [NEEDS_KEYS]
-    assert faults_of({**LEAST, "AUTHSVC_JWT_KEYS": KEYS, "AUTHSVC_JWT_SECRET": "x"})[1:] == [NEEDS_KEYS]
+    assert faults_of({**LEAST, "AUTHSVC_JWT_KEYS": KEYS}) == [TWO_KEYS]
+    assert faults_of({**LEAST, "AUTHSVC_JWT_KEYS": KEYS, "AUTHSVC_JWT_SECRET": "x"})[1:] == [TWO_KEYS]
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])

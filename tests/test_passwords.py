@@ -249,11 +249,29 @@ async def test_a_hash_that_cannot_be_decoded_costs_a_decoy_too(
     assert spy.verified[-1] == passwords._decoy
 
 
-@pytest.mark.parametrize("text", ["m=131072,t=10,p=16", "m=8,t=1,p=1"])
+@pytest.mark.parametrize("text", ["m=131072,t=2,p=16", "m=26214,t=10,p=1", "m=8,t=1,p=1"])
 def test_parameters_at_the_bound_are_within_it(text: str) -> None:
     assert supported(ARGON2ID.replace("m=64,t=1,p=1", text))
     assert supported(BCRYPT.replace("$05$", "$15$"))
     assert supported(BCRYPT.replace("$05$", "$04$"))
+
+
+@pytest.mark.parametrize("text", ["m=131072,t=3,p=1", "m=26215,t=10,p=1"])
+def test_memory_and_passes_are_bounded_together(text: str) -> None:
+    """DOS-01: ten wrong passwords for such an account must not keep everybody waiting."""
+    assert not supported(ARGON2ID.replace("m=64,t=1,p=1", text))
+
+
+@pytest.mark.parametrize("stored_hash", [BCRYPT, ARGON2ID])
+async def test_a_hash_that_costs_less_is_no_quicker_to_refuse(
+    make: Make, monkeypatch: pytest.MonkeyPatch, stored_hash: str
+) -> None:
+    """LGN-05: never faster than the decoy."""
+    stronger = await make(Argon2Profile(256, 2, 1))
+    spy = Spy(stronger._argon2)
+    monkeypatch.setattr(stronger, "_argon2", spy)
+    assert await stronger.verify(read("certainly another"), stored_hash) is Verdict.MISMATCH
+    assert spy.verified[-1] == stronger._decoy
 
 
 @pytest.mark.parametrize("name", PROFILES)
