@@ -1,4 +1,4 @@
-"""authsvc: register, log in, and JSON Web Tokens that any service can verify.
+"""authsvc: register, log in, and JSON Web Tokens that your services verify.
 
 The house, top floor first; a floor imports only the floors below it (`make check` holds it):
 

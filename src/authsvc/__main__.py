@@ -58,7 +58,7 @@ def _config(environ: Mapping[str, str] | None = None) -> Config:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="authsvc")
 def cli() -> None:
-    """Register, log in, and JSON Web Tokens that any service can verify.
+    """Register, log in, and JSON Web Tokens that your services verify.
 
     Settings are environment variables: `authsvc check-config` shows them, docs/configuration.md explains them.
     """
