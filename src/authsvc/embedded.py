@@ -291,7 +291,8 @@ def _locked(data_dir: Path) -> Iterator[None]:
         lock = os.fdopen(os.open(data_dir / "lock", flags, 0o600), "r+")
     except OSError as error:
         raise EmbeddedError(
-            f"{data_dir} cannot hold a database ({error.strerror or type(error).__name__}): set AUTHSVC_DATA_DIR to a folder of yours."
+            f"{data_dir} cannot hold a database ({error.strerror or type(error).__name__}):"
+            " set AUTHSVC_DATA_DIR to a folder of yours."
         ) from error
     with lock:
         lock.seek(0)
