@@ -64,4 +64,4 @@ format: $(DEV_READY) ## Format Python and templates
 	@$(BIN)/djlint --reformat --quiet templates || true
 
 clean: ## Remove what the targets made, but not your data in .authsvc/
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist
+	rm -rf $(VENV) .mypy_cache .import_linter_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist

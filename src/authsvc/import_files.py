@@ -1,12 +1,12 @@
 """Reading a file of users: CSV with a header line, or JSON lines."""
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from authsvc import strict_json
 from authsvc.flows.import_users import Row, RowFault
 
 COLUMNS = ("email", "password_hash")
@@ -45,18 +45,11 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:
         if number == 1 and line.lstrip().startswith("["):
             raise ImportFileError("This is one JSON array: give one object a line, as jq -c '.[]' does.")
         try:
-            members = json.loads(line, object_pairs_hook=_unique)
-        except (ValueError, RecursionError):
+            members = strict_json.loads(line)
+        except ValueError:
             members = None
         values = [members.get(name) for name in COLUMNS] if isinstance(members, dict) else []
         yield _row(number, values, "This is no JSON object with the texts email and password_hash.")
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
 
 
 def _csv_rows(lines: Iterator[str]) -> Iterator[Row | RowFault]:

@@ -25,6 +25,7 @@ from jose.backends import ECKey
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
+from authsvc import strict_json
 from authsvc.clock import Clock
 from authsvc.config import Tokens
 from authsvc.entropy import Entropy
@@ -403,21 +404,10 @@ def _decode(segment: str) -> bytes:
     return data
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
-
-
-def _refuse_constant(_text: str) -> object:
-    raise ValueError("NaN or Infinity")
-
-
 def _read_object(data: bytes) -> dict[str, object]:
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        value = strict_json.loads(data.decode())
+    except ValueError:
         raise InvalidAccessTokenError("not_json") from None
     if not isinstance(value, dict):
         raise InvalidAccessTokenError("not_json")

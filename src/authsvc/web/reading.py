@@ -5,7 +5,6 @@ and let the last of two same names win.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -13,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 
+from authsvc import strict_json
 from authsvc.refusals import (
     BodyTimeout,
     BodyTooLarge,
@@ -103,8 +103,8 @@ async def read_json(request: web.Request, shape: Shape[T]) -> T:
     """
     text = await _body(request, JSON, InvalidJson)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError):
+        value = strict_json.loads(text)
+    except ValueError:
         raise InvalidJson from None
     if not isinstance(value, dict) or _depth(value) > MAX_DEPTH:
         raise InvalidJson
@@ -149,24 +149,6 @@ async def _body(request: web.Request, content_type: str, malformed: type[Invalid
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise malformed from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
-
-
-def _refuse(_constant: str) -> object:
-    raise ValueError
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError
-    return value
 
 
 def _depth(value: object) -> int:
