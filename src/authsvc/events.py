@@ -1,8 +1,21 @@
 """What can happen, one frozen dataclass each. `tag` is its name everywhere: `subject:action:outcome`."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from: the network address, and the User-Agent, shortened."""
+
+    address: str | None = None
+    agent: str | None = None
+
+
+OPERATOR = Origin()
+"""Somebody at the command line."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +34,41 @@ class UserRegistered(Event):
 
 
 @dataclass(frozen=True)
+class UserDisabled(Event):
+    """An operator closed an account for a while."""
+
+    tag: ClassVar[str] = "user:disable:success"
+    subject: UUID
+
+
+@dataclass(frozen=True)
+class UserEnabled(Event):
+    """An operator opened a disabled account again."""
+
+    tag: ClassVar[str] = "user:enable:success"
+    subject: UUID
+
+
+@dataclass(frozen=True)
+class UserDeleted(Event):
+    """An account was deleted, with what hung on it."""
+
+    tag: ClassVar[str] = "user:delete:success"
+    subject: UUID
+
+
+@dataclass(frozen=True)
+class UserDeletionFailed(Event):
+    """Somebody who was logged in gave a wrong password for the deletion."""
+
+    tag: ClassVar[str] = "user:delete:failure"
+    subject: UUID
+    session_id: UUID
+
+
+@dataclass(frozen=True)
 class LoginSucceeded(Event):
-    """Somebody logged in."""
+    """Somebody logged in, and a session was opened."""
 
     tag: ClassVar[str] = "session:login:success"
     subject: UUID
@@ -35,6 +81,67 @@ class LoginFailed(Event):
 
     tag: ClassVar[str] = "session:login:failure"
     subject: UUID | None
+
+
+@dataclass(frozen=True)
+class LoginOfDisabledUser(Event):
+    """A login with the right password was refused, since the account is disabled."""
+
+    tag: ClassVar[str] = "session:login:disabled"
+    subject: UUID
+
+
+@dataclass(frozen=True)
+class SessionRefreshed(Event):
+    """A session was renewed."""
+
+    tag: ClassVar[str] = "session:refresh:success"
+    subject: UUID
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class RefreshFailed(Event):
+    """A refresh token was refused: malformed, forged, expired, or of a session that has ended."""
+
+    tag: ClassVar[str] = "session:refresh:failure"
+
+
+@dataclass(frozen=True)
+class RefreshTokenReused(Event):
+    """A refresh token came again after its successor had been used: two hold it, and its session was ended."""
+
+    tag: ClassVar[str] = "session:refresh:reuse"
+    subject: UUID
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class SessionEnded(Event):
+    """A session was ended; no access token of it is good after `access_until` anyway."""
+
+    tag: ClassVar[str] = "session:end:success"
+    subject: UUID
+    session_id: UUID
+    access_until: datetime
+
+
+@dataclass(frozen=True)
+class PasswordChanged(Event):
+    """Somebody changed the password."""
+
+    tag: ClassVar[str] = "credential:change:success"
+    subject: UUID
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class PasswordChangeFailed(Event):
+    """Somebody who was logged in gave a wrong current password."""
+
+    tag: ClassVar[str] = "credential:change:failure"
+    subject: UUID
+    session_id: UUID
 
 
 @dataclass(frozen=True)
@@ -53,4 +160,5 @@ class UnsupportedHashMet(Event):
     subject: UUID
 
 
-KINDS: tuple[type[Event], ...] = (UserRegistered, LoginSucceeded, LoginFailed, PasswordRehashed, UnsupportedHashMet)
+KINDS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
+"""All of them."""

@@ -15,6 +15,7 @@ from authsvc.clock import SystemClock
 from authsvc.config import Config
 from authsvc.emails import EmailAddress, InvalidEmailError
 from authsvc.entropy import SystemEntropy
+from authsvc.events import OPERATOR
 from authsvc.flows.import_users import ImportResult, ImportUsers, RowFault
 from authsvc.flows.register import Register, User
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
@@ -50,7 +51,9 @@ async def _register(
 ) -> User:
     try:
         async with _database(config) as database:
-            return await Register(database, passwords, policy, SystemClock(), SystemEntropy())(email, password)
+            return await Register(database, passwords, policy, SystemClock(), SystemEntropy())(
+                email, password, OPERATOR
+            )
     finally:
         await passwords.close()
 

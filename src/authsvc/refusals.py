@@ -13,11 +13,14 @@ Refusal
 │   ├── InvalidRequest
 │   ├── InvalidToken
 │   └── InvalidCredentials
+├── InvalidGrant              the refresh token yields nothing
 ├── Forbidden
 │   ├── CrossSiteRequest
-│   └── StaleForm
+│   ├── StaleForm
+│   └── AccountDisabled
 ├── EmailTaken
 ├── NotFound
+│   └── SessionNotFound
 ├── MethodNotAllowed          (`allowed`)
 ├── Unavailable               try again (`retry_after`, seconds)
 │   ├── DatabaseUnavailable
@@ -134,6 +137,13 @@ class InvalidCredentials(Unauthenticated):
     detail = "The e-mail address or the password is wrong."
 
 
+class InvalidGrant(Refusal):
+    """The refresh token is not good (RFC 6749 §5.2 `invalid_grant`); never said why."""
+
+    code = "invalid_grant"
+    detail = "The refresh token is not valid: log in again."
+
+
 class Forbidden(Refusal):
     """The request is understood, and not allowed."""
 
@@ -155,6 +165,13 @@ class StaleForm(Forbidden):
     detail = "This page was open for too long, or cookies are off. Please send it again."
 
 
+class AccountDisabled(Forbidden):
+    """The account was closed by an operator: said only to who knows its password."""
+
+    code = "account_disabled"
+    detail = "This account is disabled: ask who runs this service."
+
+
 class EmailTaken(Refusal):
     """An account with this address exists."""
 
@@ -167,6 +184,13 @@ class NotFound(Refusal):
 
     code = "not_found"
     detail = "There is nothing at this address."
+
+
+class SessionNotFound(NotFound):
+    """No such session, or not of this account: the same answer for both."""
+
+    code = "session_not_found"
+    detail = "You have no session with this id."
 
 
 class MethodNotAllowed(Refusal):

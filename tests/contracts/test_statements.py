@@ -6,8 +6,12 @@ from dataclasses import fields, is_dataclass
 import pytest
 
 from authsvc import resources
+from authsvc.events import SessionEnded
 from authsvc.store.credentials import Credential
-from authsvc.store.database import Database, Query, queries
+from authsvc.store.database import Database
+from authsvc.store.journal import Entry
+from authsvc.store.queries import Query, queries
+from authsvc.store.sessions import LiveSession, Rotated, Session
 from authsvc.store.users import User
 
 FILES = sorted(path.stem for path in resources.folder("sql").glob("*.sql"))
@@ -15,8 +19,20 @@ STATEMENTS = {(file, name): query for file in FILES for name, query in queries(f
 # What each statement feeds: a dataclass, or the columns that its function reads by name.
 FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("credentials", "credential_by_email"): Credential,
+    ("credentials", "credential_by_subject"): Credential,
     ("credentials", "replace_password_hash"): ("subject",),
+    ("journal", "append_journal"): ("id",),
+    ("journal", "journal_of"): Entry,
     ("schema", "applied_migrations"): ("migration_id",),
+    ("sessions", "end_oldest_sessions"): SessionEnded,
+    ("sessions", "end_reused"): SessionEnded,
+    ("sessions", "end_session"): SessionEnded,
+    ("sessions", "end_sessions"): SessionEnded,
+    ("sessions", "live_session"): LiveSession,
+    ("sessions", "open_session"): ("others",),
+    ("sessions", "revocations_since"): ("session_id", "expires_at", "next_transaction_id"),
+    ("sessions", "rotate"): Rotated,
+    ("sessions", "sessions_of"): Session,
     ("users", "insert_imported"): ("email",),
     ("users", "insert_user"): User,
     ("users", "user_by_public_id"): User,

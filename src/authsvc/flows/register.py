@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import Entropy
-from authsvc.events import UserRegistered
+from authsvc.events import Origin, UserRegistered
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import FieldFault, InvalidInput
@@ -26,7 +26,7 @@ class Register:
     clock: Clock
     entropy: Entropy
 
-    async def __call__(self, email: EmailAddress, password: Password) -> User:
+    async def __call__(self, email: EmailAddress, password: Password, origin: Origin) -> User:
         """Return the new account.
 
         Raises:
@@ -40,7 +40,7 @@ class Register:
         except InvalidPasswordError as error:
             raise InvalidInput([FieldFault("password", error.code, error.message)]) from None
         password_hash = await self.passwords.hash(password)
-        async with self.database.transaction() as transaction:
+        async with self.database.transaction(origin) as transaction:
             user = await users.insert(
                 transaction.connection,
                 public_id=self.entropy.new_id(),

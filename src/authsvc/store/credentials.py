@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from authsvc.emails import EmailAddress
-from authsvc.store.database import queries
+from authsvc.store.queries import queries
 
 if TYPE_CHECKING:
     from authsvc.store.leases import Connection
@@ -18,15 +18,22 @@ _QUERIES = queries("credentials")
 
 @dataclass(frozen=True)
 class Credential:
-    """The password hash of one account; None where it has no password."""
+    """The password hash of one account, None where it has no password; and since when it is disabled, if it is."""
 
     subject: UUID
     password_hash: str | None = field(repr=False)
+    disabled_at: datetime | None
 
 
 async def by_email(connection: Connection, email: EmailAddress) -> Credential | None:
     """Return the credential of the account with this address, or None."""
     row = await _QUERIES["credential_by_email"].row(connection, email=email)
+    return None if row is None else Credential(**row)
+
+
+async def by_subject(connection: Connection, subject: UUID) -> Credential | None:
+    """Return the credential of an account, or None."""
+    row = await _QUERIES["credential_by_subject"].row(connection, subject=subject)
     return None if row is None else Credential(**row)
 
 

@@ -11,15 +11,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import aiosql
-import aiosql.adapters.asyncpg
 import asyncpg
 
-from authsvc import config, resources
-from authsvc.events import Event
+from authsvc import config
+from authsvc.clock import Clock, SystemClock
+from authsvc.events import OPERATOR, Event, Origin
+from authsvc.store import journal
 from authsvc.store.leases import UNAVAILABLE, Lease, Leases, unavailable
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Transaction:
     _recorded: list[Event] = field(default_factory=list)
 
     def record(self, event: Event) -> None:
-        """Tell the observers of `event` after the commit."""
+        """Write `event` into the journal with this transaction, and tell the observers after the commit."""
         self._recorded.append(event)
 
 
@@ -47,9 +46,12 @@ class Database:
     _pool: asyncpg.Pool[asyncpg.Record]
     _leases: Leases
 
-    def __init__(self, settings: config.Database, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, settings: config.Database, observers: Sequence[Observer] = (), clock: Clock | None = None
+    ) -> None:
         self._settings = settings
         self._observers = observers
+        self._clock = clock or SystemClock()
 
     async def open(self) -> None:
         """Make the pool. A service may start before its database: it connects again at each use.
@@ -105,8 +107,10 @@ class Database:
         return Lease(self._leases)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, origin: Origin = OPERATOR) -> AsyncIterator[Transaction]:
         """Open a transaction: commits on leaving, rolls back on an exception. Short, and never around a hash.
+
+        What is recorded in it is journaled as coming from `origin`.
 
         Raises:
             DatabaseUnavailable: no connection in time, or the database failed; nothing was published.
@@ -114,7 +118,10 @@ class Database:
         async with self.read() as connection, connection.transaction():
             opened = Transaction(connection)
             yield opened
-        for event in opened._recorded:  # noqa: SLF001 - the other half of this module
+            recorded = opened._recorded  # noqa: SLF001 - the other half of this module
+            if recorded:
+                await journal.append(connection, recorded, origin=origin, now=self._clock.now())
+        for event in recorded:
             self.publish(event)
 
     def publish(self, event: Event) -> None:
@@ -133,39 +140,3 @@ async def _keep_session(_connection: asyncpg.Connection[asyncpg.Record]) -> None
     Its default resets the session, a round trip for every release. This service keeps no session state (no LISTEN, no
     advisory lock, no cursor, no SET).
     """
-
-
-@dataclass(frozen=True)
-class Query:
-    """One named statement of a file in sql/, with the order of its parameters."""
-
-    name: str
-    sql: str
-    parameters: tuple[str, ...]
-
-    async def row(self, connection: Connection, **arguments: object) -> asyncpg.Record | None:
-        """Return its first row, or None."""
-        return await connection.fetchrow(self.sql, *self._ordered(arguments))
-
-    async def rows(self, connection: Connection, **arguments: object) -> list[asyncpg.Record]:
-        """Return its rows."""
-        return await connection.fetch(self.sql, *self._ordered(arguments))
-
-    def _ordered(self, arguments: dict[str, object]) -> list[object]:
-        return [arguments[name] for name in self.parameters]
-
-
-@cache
-def queries(name: str) -> dict[str, Query]:
-    """Return the statements of `sql/<name>.sql` by their names.
-
-    aiosql only parses here: its own asyncpg calls look through `dir()` of the connection for each statement. The file
-    is loaded alone, since of two same names in a folder aiosql silently keeps the last.
-    """
-    adapter = cast("Any", aiosql.adapters.asyncpg.AsyncPGAdapter)()
-    loaded: Any = aiosql.from_path(resources.folder("sql") / f"{name}.sql", lambda: adapter)
-    return {
-        each: Query(each, getattr(loaded, each).sql, tuple(adapter.var_sorted[each]))
-        for each in loaded.available_queries
-        if not each.endswith("_cursor")
-    }

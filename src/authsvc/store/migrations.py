@@ -15,7 +15,7 @@ import yoyo
 
 from authsvc import resources
 from authsvc.config import DatabaseUrl
-from authsvc.store.database import queries
+from authsvc.store.queries import queries
 
 if TYPE_CHECKING:
     from authsvc.store.leases import Connection

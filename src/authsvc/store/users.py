@@ -12,7 +12,7 @@ import asyncpg
 
 from authsvc.emails import EmailAddress
 from authsvc.refusals import EmailTaken
-from authsvc.store.database import queries
+from authsvc.store.queries import queries
 
 if TYPE_CHECKING:
     from authsvc.store.leases import Connection

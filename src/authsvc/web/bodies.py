@@ -3,17 +3,21 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 from aiohttp import web
 
 from authsvc.flows.profile import User
+from authsvc.flows.sessions import Session
+from authsvc.session_tokens import TokenPair
 
 JSON = "application/json"
 
 _TIME = {"type": "string", "format": "date-time"}
 USER_SCHEMA = {"$ref": "#/components/schemas/User"}
-TOKEN_SCHEMA = {"$ref": "#/components/schemas/AccessToken"}
+TOKENS_SCHEMA = {"$ref": "#/components/schemas/Tokens"}
+SESSIONS_SCHEMA = {"$ref": "#/components/schemas/Sessions"}
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "User": {
         "type": "object",
@@ -27,16 +31,57 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
             "updated_at": _TIME,
         },
     },
-    "AccessToken": {
+    "Tokens": {
         "type": "object",
-        "description": "An access token (RFC 6749 §5.1, RFC 9068).",
-        "required": ["access_token", "token_type", "expires_in"],
+        "description": "An access token (RFC 6749 §5.1, RFC 9068), and the refresh token that yields the next ones.",
+        "required": ["access_token", "token_type", "expires_in", "refresh_token", "refresh_expires_in"],
         "additionalProperties": False,
         "properties": {
             "access_token": {"type": "string"},
             "token_type": {"const": "Bearer"},
-            "expires_in": {"type": "integer", "description": "Seconds until it expires."},
+            "expires_in": {"type": "integer", "description": "Seconds until the access token expires."},
+            "refresh_token": {"type": "string"},
+            "refresh_expires_in": {
+                "type": "integer",
+                "description": "Seconds until the session is over, unless it is renewed before and may be.",
+            },
         },
+    },
+    "Session": {
+        "type": "object",
+        "description": "One login that can still be renewed.",
+        "required": [
+            "id",
+            "created_at",
+            "last_used_at",
+            "expires_at",
+            "address",
+            "agent",
+            "authentication_methods",
+            "current",
+        ],
+        "additionalProperties": False,
+        "properties": {
+            "id": {"type": "string", "format": "uuid", "description": "The claim `sid` of its access tokens."},
+            "created_at": _TIME,
+            "last_used_at": {**_TIME, "description": "When it was last renewed, or opened."},
+            "expires_at": {**_TIME, "description": "The end, however often it is renewed."},
+            "address": {"type": ["string", "null"], "description": "Network address that the login came from."},
+            "agent": {"type": ["string", "null"], "description": "User-Agent of the login, shortened."},
+            "authentication_methods": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "How the login proved who it was (RFC 8176).",
+            },
+            "current": {"type": "boolean", "description": "Whether it is the one that asks."},
+        },
+    },
+    "Sessions": {
+        "type": "object",
+        "description": "All sessions of an account, the last used first.",
+        "required": ["sessions"],
+        "additionalProperties": False,
+        "properties": {"sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}}},
     },
     "JwkSet": {
         "type": "object",
@@ -61,6 +106,31 @@ def user_body(user: User) -> dict[str, str]:
         "email": user.email,
         "created_at": timestamp(user.created_at),
         "updated_at": timestamp(user.updated_at),
+    }
+
+
+def tokens_body(pair: TokenPair) -> dict[str, str | int]:
+    """Return the tokens object of the API."""
+    return {
+        "access_token": pair.access_token.text,
+        "token_type": "Bearer",
+        "expires_in": pair.access_token.expires_in,
+        "refresh_token": pair.refresh_token,
+        "refresh_expires_in": pair.refresh_expires_in,
+    }
+
+
+def session_body(session: Session, current: UUID) -> dict[str, object]:
+    """Return the session object of the API; `current` is the session that asks."""
+    return {
+        "id": str(session.id),
+        "created_at": timestamp(session.created_at),
+        "last_used_at": timestamp(session.last_used_at),
+        "expires_at": timestamp(session.expires_at),
+        "address": session.address,
+        "agent": session.agent,
+        "authentication_methods": session.authentication_methods,
+        "current": session.id == current,
     }
 
 

@@ -1,4 +1,4 @@
-"""The two cookies: the access token of a browser, and the nonce that its forms are bound to.
+"""The cookies of the site: the two tokens of a browser, and the nonce that its forms are bound to.
 
 `__Host-` (RFC 6265bis §4.1.3.2) keeps sibling hosts from setting them; on plain-http localhost, where browsers refuse
 the prefix, the same without it and without `Secure`.
@@ -7,6 +7,8 @@ the prefix, the same without it and without `Secure`.
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
+
+from authsvc.session_tokens import TokenPair
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Cookies:
     """The cookies of the site at `public_url`."""
 
     access_token: Cookie
+    refresh_token: Cookie
     form_nonce: Cookie
 
     @classmethod
@@ -50,4 +53,18 @@ class Cookies:
         """Return the cookies for https, or for localhost without TLS."""
         secure = public_url.startswith("https:")
         prefix = "__Host-" if secure else ""
-        return cls(Cookie(f"{prefix}access_token", secure), Cookie(f"{prefix}form_nonce", secure))
+        return cls(*(Cookie(f"{prefix}{name}", secure) for name in ("access_token", "refresh_token", "form_nonce")))
+
+    def write_tokens(self, response: web.StreamResponse, pair: TokenPair) -> None:
+        """Give the browser a pair of tokens, each for as long as it is good."""
+        self.access_token.write(response, pair.access_token.text, pair.access_token.expires_in)
+        self.refresh_token.write(response, pair.refresh_token, pair.refresh_expires_in)
+
+    def clear_tokens(self, response: web.StreamResponse) -> None:
+        """Have the browser forget its tokens."""
+        self.access_token.clear(response)
+        self.refresh_token.clear(response)
+
+    def decides_tokens(self, response: web.StreamResponse) -> bool:
+        """Tell whether an answer gives or takes the browser's tokens already."""
+        return self.access_token.name in response.cookies

@@ -11,7 +11,7 @@ from aiohttp import web
 from authsvc.entropy import Entropy
 from authsvc.refusals import StaleForm
 from authsvc.web.cookies import Cookie
-from authsvc.web.guard import Guard
+from authsvc.web.guard import IDENTITY
 
 FIELD = "form_token"
 _NONCE = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
@@ -23,7 +23,6 @@ class FormTokens:
 
     keys: Sequence[bytes]
     cookie: Cookie
-    guard: Guard
     entropy: Entropy
 
     def nonce(self, request: web.Request) -> str:
@@ -52,6 +51,6 @@ class FormTokens:
         return value if value is not None and _NONCE.fullmatch(value) else None
 
     def _token(self, key: bytes, request: web.Request, nonce: str) -> str:
-        identity = self.guard.signed_in(request)
+        identity = request.get(IDENTITY)
         bound_to = f"{nonce}\n{identity.session_id if identity else ''}"
         return base64.urlsafe_b64encode(hmac.digest(key, bound_to.encode(), "sha256")).decode()

@@ -10,6 +10,7 @@ from authsvc import refusals
 from authsvc.refusals import Refusal
 from authsvc.web import problems, redirects
 from authsvc.web.form_tokens import FIELD, FormTokens
+from authsvc.web.guard import IDENTITY
 from authsvc.web.pages import FormPage, Pages
 from authsvc.web.reading import Shape, T
 
@@ -37,7 +38,7 @@ class Forms:
         nonce = self.tokens.nonce(request)
         status, headers, errors, alert = _explain(refusal)
         shown = page(
-            signed_in=self.tokens.guard.signed_in(request) is not None,
+            signed_in=IDENTITY in request,
             form_token=self.tokens.issue(request, nonce),
             next=redirects.local_path(fields.get(NEXT, request.query.get(NEXT))),
             email=fields.get("email", ""),

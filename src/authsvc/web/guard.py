@@ -1,4 +1,8 @@
-"""Who is asking: the bearer token of the header, or the browser's cookie. Refuses when nothing was installed."""
+"""Who is asking: the bearer token of the header, or the browser's cookies. Refuses when nothing was installed.
+
+On pages the cookies alone count, and a browser whose access token has expired is given the next pair by the way, with
+whatever page it asked for: no script is needed.
+"""
 
 from dataclasses import dataclass
 
@@ -6,10 +10,14 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from authsvc.refusals import InvalidRequest, InvalidToken, MissingCredentials
+from authsvc.flows.refresh import Refresh
+from authsvc.flows.session_check import SessionCheck
+from authsvc.refusals import InvalidGrant, InvalidRequest, InvalidToken, MissingCredentials, Unavailable
+from authsvc.session_tokens import TokenPair
 from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError
-from authsvc.web.cookies import Cookie
-from authsvc.web.routes import Handler, route_of
+from authsvc.web.cookies import Cookies
+from authsvc.web.origins import origin_of
+from authsvc.web.routes import Handler, Route, route_of
 
 IDENTITY = web.RequestKey("IDENTITY", Identity)
 
@@ -37,30 +45,9 @@ class Guard:
     """Finds the identity of a request."""
 
     reader: AccessTokenReader
-    cookie: Cookie
-
-    def authenticate(self, request: web.Request) -> Identity:
-        """Return who is asking. Where there is a bearer, the cookie is not looked at.
-
-        Raises:
-            Unauthenticated: there is no good token.
-        """
-        token = bearer_token(request)
-        if token is None:
-            token = self.cookie.read(request)
-        if token is None:
-            raise MissingCredentials
-        return self._identity(token)
-
-    def signed_in(self, request: web.Request) -> Identity | None:
-        """Return whose browser this is, for a public page; None where nobody is logged in."""
-        token = self.cookie.read(request)
-        if token is None:
-            return None
-        try:
-            return self._identity(token)
-        except InvalidToken:
-            return None
+    check: SessionCheck
+    refresh: Refresh
+    cookies: Cookies
 
     def middleware(self) -> Middleware:
         """Return the middleware that closes every route which does not declare itself public."""
@@ -68,16 +55,77 @@ class Guard:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             route = route_of(request)
+            if route is not None and route.page:
+                return await self._page(request, route, handler)
             # Only the router's own 404 and 405 have no entry in the table.
             if request.match_info.http_exception is None and not (route and route.public):
-                request[IDENTITY] = self.authenticate(request)
+                request[IDENTITY] = await self._authenticate(request)
             return await handler(request)
 
         return middleware
 
-    def _identity(self, token: str) -> Identity:
+    async def _authenticate(self, request: web.Request) -> Identity:
+        """Return who calls the API. Where there is a bearer, the cookie is not looked at."""
+        token = bearer_token(request)
+        if token is None:
+            token = self.cookies.access_token.read(request)
+        if token is None:
+            raise MissingCredentials
+        return await self._identity(token)
+
+    async def _identity(self, token: str) -> Identity:
         try:
-            return self.reader.read(token)
+            identity = self.reader.read(token)
         except InvalidAccessTokenError as error:
             structlog.get_logger().info("access_token_refused", reason=error.reason)
             raise InvalidToken from None
+        if self.check.is_known_dead(identity.session_id):
+            structlog.get_logger().info("access_token_refused", reason="session_ended")
+            raise InvalidToken
+        if self.check.must_ask():
+            await self.check.ask(identity.session_id)
+        return identity
+
+    async def _page(self, request: web.Request, route: Route, handler: Handler) -> web.StreamResponse:
+        pair = None
+        try:
+            identity = await self._of_cookies(request)
+            if identity is None:
+                identity, pair = await self._renewed(request)
+        except Unavailable:
+            if not route.public:
+                raise
+            return await handler(request)  # a page for everyone needs no database
+        if identity is not None:
+            request[IDENTITY] = identity
+        elif not route.public:
+            raise MissingCredentials
+        response = await handler(request)
+        if pair is not None and not self.cookies.decides_tokens(response):
+            self.cookies.write_tokens(response, pair)
+        elif identity is None and not self.cookies.decides_tokens(response) and self._has_tokens(request):
+            self.cookies.clear_tokens(response)
+        return response
+
+    async def _of_cookies(self, request: web.Request) -> Identity | None:
+        token = self.cookies.access_token.read(request)
+        if token is None:
+            return None
+        try:
+            return await self._identity(token)
+        except InvalidToken:
+            return None
+
+    async def _renewed(self, request: web.Request) -> tuple[Identity | None, TokenPair | None]:
+        refresh_token = self.cookies.refresh_token.read(request)
+        if refresh_token is None:
+            return None, None
+        try:
+            pair = await self.refresh(refresh_token, origin_of(request))
+        except InvalidGrant:
+            return None, None
+        return self.reader.read(pair.access_token.text), pair
+
+    def _has_tokens(self, request: web.Request) -> bool:
+        names = request.cookies.keys()
+        return self.cookies.access_token.name in names or self.cookies.refresh_token.name in names

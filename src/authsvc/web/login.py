@@ -7,12 +7,13 @@ from aiohttp import web
 
 from authsvc.flows.login import Login
 from authsvc.password_policy import PasswordPolicy
-from authsvc.refusals import Busy, DatabaseUnavailable, InvalidCredentials, Refusal
+from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, Refusal
 from authsvc.web import redirects
-from authsvc.web.bodies import JSON, TOKEN_SCHEMA, json_response
-from authsvc.web.cookies import Cookie
+from authsvc.web.bodies import JSON, TOKENS_SCHEMA, json_response, tokens_body
+from authsvc.web.cookies import Cookies
 from authsvc.web.forms import NEXT, Forms
 from authsvc.web.inputs import Credentials, credentials
+from authsvc.web.origins import origin_of
 from authsvc.web.pages import LoginPage
 from authsvc.web.reading import Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
@@ -26,7 +27,7 @@ class LoginDoor:
 
     login: Login
     policy: PasswordPolicy
-    cookie: Cookie
+    cookies: Cookies
     forms: Forms
 
     @cached_property
@@ -34,14 +35,14 @@ class LoginDoor:
         return credentials(self.policy)
 
     async def post_json(self, request: web.Request) -> web.Response:
-        """Answer with an access token; or put it into the cookie, where the page's script asks for that."""
+        """Answer with the tokens; or put them into cookies, where the page's script asks for that."""
         given = await read_json(request, self._shape)
-        token = await self.login(given.email, given.password)
+        pair = await self.login(given.email, given.password, origin_of(request))
         if request.headers.get(DELIVERY_HEADER) == "cookie":
             response = web.Response(status=204)
-            self.cookie.write(response, token.text, token.expires_in)
+            self.cookies.write_tokens(response, pair)
             return response
-        return json_response({"access_token": token.text, "token_type": "Bearer", "expires_in": token.expires_in})
+        return json_response(tokens_body(pair))
 
     async def get_page(self, request: web.Request) -> web.Response:
         """Show the empty form."""
@@ -49,20 +50,20 @@ class LoginDoor:
         return self.forms.show(request, partial(LoginPage, "Log in", notice=notice))
 
     async def post_form(self, request: web.Request) -> web.Response:
-        """Set the cookie and lead on; a refusal shows the form again with the address that was typed."""
+        """Set the cookies and lead on; a refusal shows the form again with the address that was typed."""
         fields = await read_form(request)
         try:
             given = self.forms.read(request, fields, self._shape)
-            token = await self.login(given.email, given.password)
+            pair = await self.login(given.email, given.password, origin_of(request))
         except Refusal as refusal:
             return self.forms.show(request, partial(LoginPage, "Log in"), fields=fields, refusal=refusal)
         response = redirects.see_other(redirects.local_path(fields.get(NEXT)))
-        self.cookie.write(response, token.text, token.expires_in)
+        self.cookies.write_tokens(response, pair)
         return response
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
-        refuses = (InvalidCredentials, Busy, DatabaseUnavailable)
+        refuses = (InvalidCredentials, AccountDisabled, Busy, DatabaseUnavailable)
         return [
             Route(
                 "POST",
@@ -70,8 +71,8 @@ class LoginDoor:
                 self.post_json,
                 summary="Log in",
                 answers=(
-                    Answer(200, "An access token.", JSON, TOKEN_SCHEMA),
-                    Answer(204, "The access token is in an HttpOnly cookie.", headers={"Set-Cookie": "The cookie."}),
+                    Answer(200, "The tokens of a new session.", JSON, TOKENS_SCHEMA),
+                    Answer(204, "The tokens are in HttpOnly cookies.", headers={"Set-Cookie": "The cookies."}),
                 ),
                 public=True,
                 reads=self._shape,
@@ -95,7 +96,7 @@ class LoginDoor:
                 "/login",
                 self.post_form,
                 summary="Send the login form",
-                answers=(Answer(303, "Logged in: on to the page asked for.", headers={"Set-Cookie": "The cookie."}),),
+                answers=(Answer(303, "Logged in: on to the page asked for.", headers={"Set-Cookie": "The cookies."}),),
                 tag="Pages",
                 public=True,
                 page=True,

@@ -1,30 +1,70 @@
-"""Log out: the form at the account page."""
+"""Log out: POST /api/auth/logout and /api/auth/logout-all, and the form at the account page."""
 
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from authsvc.flows.sessions import Sessions
+from authsvc.refusals import DatabaseUnavailable
 from authsvc.web import redirects
-from authsvc.web.cookies import Cookie
+from authsvc.web.cookies import Cookies
 from authsvc.web.form_tokens import FormTokens
-from authsvc.web.reading import read_form
+from authsvc.web.guard import IDENTITY
+from authsvc.web.origins import origin_of
+from authsvc.web.reading import Input, Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
+
+# Not "cookies": a browser would clear those of sibling hosts, too.
+CLEAR = {"Clear-Site-Data": '"cache", "storage"'}
+_CLEARS = {"Set-Cookie": "Clears the cookies.", "Clear-Site-Data": "What a browser keeps of this site."}
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """Whether the session that asks stays."""
+
+    keep_current: bool
+
+
+EVERYWHERE = Shape(Everywhere, {"keep_current": Input(bool, {"type": "boolean", "default": False}, default=False)})
 
 
 @dataclass(frozen=True)
 class LogoutDoor:
-    """Makes a browser forget its access token."""
+    """Ends sessions, and makes a browser forget its tokens."""
 
-    cookie: Cookie
+    sessions: Sessions
+    cookies: Cookies
     tokens: FormTokens
 
+    async def post_json(self, request: web.Request) -> web.Response:
+        """End the session that asks."""
+        identity = request[IDENTITY]
+        await self.sessions.log_out(identity.subject, identity.session_id, origin_of(request))
+        return self._goodbye()
+
+    async def post_all_json(self, request: web.Request) -> web.Response:
+        """End every session, or every other."""
+        identity, given = request[IDENTITY], await read_json(request, EVERYWHERE)
+        kept = identity.session_id if given.keep_current else None
+        await self.sessions.log_out_everywhere(identity.subject, origin_of(request), kept=kept)
+        return web.Response(status=204) if given.keep_current else self._goodbye()
+
     async def post_form(self, request: web.Request) -> web.Response:
-        """Clear the cookie and lead to the login."""
+        """End the session, clear the cookies and lead to the login."""
         fields = await read_form(request)
-        if self.tokens.guard.signed_in(request) is not None:
+        identity = request.get(IDENTITY)
+        if identity is not None:
             self.tokens.check(request, fields)
+            await self.sessions.log_out(identity.subject, identity.session_id, origin_of(request))
         response = redirects.see_other("/login")
-        self.cookie.clear(response)
+        response.headers.update(CLEAR)
+        self.cookies.clear_tokens(response)
+        return response
+
+    def _goodbye(self) -> web.Response:
+        response = web.Response(status=204, headers=CLEAR)
+        self.cookies.clear_tokens(response)
         return response
 
     def routes(self) -> list[Route]:
@@ -32,13 +72,31 @@ class LogoutDoor:
         return [
             Route(
                 "POST",
+                "/api/auth/logout",
+                self.post_json,
+                summary="End this session",
+                answers=(Answer(204, "Its tokens are no longer good, anywhere.", headers=_CLEARS),),
+                tag="Sessions",
+            ),
+            Route(
+                "POST",
+                "/api/auth/logout-all",
+                self.post_all_json,
+                summary="End all sessions, or all others",
+                answers=(Answer(204, "Their tokens are no longer good, anywhere."),),
+                tag="Sessions",
+                reads=EVERYWHERE,
+            ),
+            Route(
+                "POST",
                 "/logout",
                 self.post_form,
                 summary="Log out of the pages",
-                answers=(Answer(303, "Logged out: on to the login.", headers={"Set-Cookie": "Clears the cookie."}),),
+                answers=(Answer(303, "Logged out: on to the login.", headers=_CLEARS),),
                 tag="Pages",
-                # A browser whose access token has expired meanwhile may still ask to forget it.
+                # A browser whose session is over may still ask to forget it.
                 public=True,
                 page=True,
-            )
+                refuses=(DatabaseUnavailable,),
+            ),
         ]

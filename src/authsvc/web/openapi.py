@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the route table and the table of refusals."""
 
+import re
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import groupby
@@ -16,6 +17,7 @@ from authsvc.web.routes import Answer, Route
 
 _READING = (refusals.UnsupportedMediaType, refusals.BodyTooLarge, refusals.BodyTimeout)
 _TOKEN = (refusals.MissingCredentials, refusals.InvalidRequest, refusals.InvalidToken)
+_LOGIN = {refusals.MissingCredentials}
 _ABOUT = """\
 Register, log in, and ask who is asking.
 
@@ -94,12 +96,16 @@ def refusals_of(route: Route) -> list[type[Refusal]]:
     """Return every refusal that a request for this route can meet, by status."""
     found: set[type[Refusal]] = {*route.refuses, refusals.InternalError}
     if route.method not in SAFE_METHODS:
-        found |= {refusals.CrossSiteRequest, *_READING}
-        found |= {refusals.InvalidForm, refusals.StaleForm} if route.page else {refusals.InvalidJson}
+        found.add(refusals.CrossSiteRequest)
+    if route.has_body:
+        found |= {*_READING, *({refusals.InvalidForm, refusals.StaleForm} if route.page else {refusals.InvalidJson})}
     if route.reads is not None:
         found.add(refusals.InvalidInput)
-    if not route.public and not (route.page and route.method in SAFE_METHODS):
-        found |= set(_TOKEN)
+    if not route.public:
+        found.add(refusals.DatabaseUnavailable)
+        # A page leads who is not logged in to the login instead; what it is sent is not read from Authorization.
+        found |= _LOGIN if route.page and route.method not in SAFE_METHODS else set()
+        found |= set() if route.page else set(_TOKEN)
     return sorted(found, key=lambda kind: (problems.status_and_title(kind)[0], kind.code))
 
 
@@ -111,30 +117,35 @@ def _operation(route: Route) -> dict[str, Any]:
         "security": [] if route.public else [{"bearer": []}, {"cookie": []}],
         "responses": {**_good(route.answers), **_bad(route)},
     }
-    if route.reads_headers:
-        operation["parameters"] = [
-            {"name": name, "in": "header", "required": False, "schema": _TEXT, "description": text}
-            for name, text in route.reads_headers.items()
-        ]
-    if route.method not in SAFE_METHODS:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ] + [
+        {"name": name, "in": "header", "required": False, "schema": _TEXT, "description": text}
+        for name, text in (route.reads_headers or {}).items()
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.has_body:
         operation["requestBody"] = {
-            "required": True,
+            "required": route.page or bool(route.reads and route.reads.needed),
             "content": {FORM if route.page else JSON: {"schema": _body(route)}},
         }
     return operation
 
 
 def _operation_id(route: Route) -> str:
-    words = [word for word in route.path.replace(".", "/").replace("-", "/").split("/") if word]
+    words = re.findall(r"\w+", route.path)
     return "_".join([route.method.lower(), *(words or ["home"])])
 
 
 def _body(route: Route) -> dict[str, Any]:
     fields = {name: dict(field.schema) for name, field in route.reads.fields.items()} if route.reads else {}
+    needed = route.reads.needed if route.reads else []
     if not route.page:
-        return {"type": "object", "required": list(fields), "additionalProperties": False, "properties": fields}
+        return {"type": "object", "required": needed, "additionalProperties": False, "properties": fields}
     fields["form_token"] = {"type": "string", "description": "From the page's form."}
-    required = list(fields)
+    required = [*needed, "form_token"]
     fields["next"] = {"type": "string", "description": "A path of this site to go on to."}
     return {"type": "object", "required": required, "properties": fields}
 

@@ -155,5 +155,4 @@ class Pages:
             answers=(Answer(200, "The file.", content_type),),
             tag="Pages",
             public=True,
-            page=True,
         )

@@ -33,20 +33,35 @@ FORM = "application/x-www-form-urlencoded"
 T = TypeVar("T")
 
 
+NEEDED = object()
+
+
 @dataclass(frozen=True)
 class Input:
-    """How one field is read. `parse` raises ValueError with `code` and `message`; `schema` is its JSON Schema."""
+    """How one field is read. `parse` raises ValueError with `code` and `message`; `schema` is its JSON Schema.
 
-    parse: Callable[[str], object]
+    It must be there, unless there is a `default`. A text, unless the schema says that it is a boolean.
+    """
+
+    parse: Callable[[Any], object]
     schema: Mapping[str, Any]
+    default: object = NEEDED
 
 
 @dataclass(frozen=True)
 class Shape(Generic[T]):
-    """A flat object of texts: builds a `T` from exactly these fields, or says every fault at once."""
+    """A flat object: builds a `T` from exactly these fields, or says every fault at once.
+
+    Where every field has a default, a request without a body is an empty object.
+    """
 
     build: Callable[..., T]
     fields: Mapping[str, Input]
+
+    @property
+    def needed(self) -> list[str]:
+        """The names of the fields that must be there."""
+        return [name for name, field in self.fields.items() if field.default is NEEDED]
 
     def read(self, members: Mapping[str, object]) -> T:
         """Return the typed input.
@@ -57,8 +72,12 @@ class Shape(Generic[T]):
         faults: list[FieldFault] = []
         values: dict[str, object] = {}
         for name, field in self.fields.items():
+            if name not in members and field.default is not NEEDED:
+                values[name] = field.default
+                continue
             try:
-                values[name] = field.parse(_text(name, members))
+                is_boolean = field.schema.get("type") == "boolean"
+                values[name] = field.parse(_boolean(name, members) if is_boolean else _text(name, members))
             except _FaultError as error:
                 faults.append(error.fault)
             except ValueError as error:
@@ -94,6 +113,13 @@ def _text(name: str, members: Mapping[str, object]) -> str:
     return value
 
 
+def _boolean(name: str, members: Mapping[str, object]) -> bool:
+    value = members.get(name)
+    if not isinstance(value, bool):
+        raise _FaultError(FieldFault(name, "invalid_type", "This must be true or false."))
+    return value
+
+
 async def read_json(request: web.Request, shape: Shape[T]) -> T:
     """Return the typed input of a JSON body.
 
@@ -101,6 +127,8 @@ async def read_json(request: web.Request, shape: Shape[T]) -> T:
         MalformedRequest: the body cannot be read.
         InvalidInput: its fields are at fault.
     """
+    if not shape.needed and not request.can_read_body and hdrs.CONTENT_TYPE not in request.headers:
+        return shape.read({})
     text = await _body(request, JSON, InvalidJson)
     try:
         value = strict_json.loads(text)

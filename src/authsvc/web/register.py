@@ -12,6 +12,7 @@ from authsvc.web import redirects
 from authsvc.web.bodies import JSON, USER_SCHEMA, json_response, user_body
 from authsvc.web.forms import NEXT, Forms
 from authsvc.web.inputs import Credentials, new_credentials
+from authsvc.web.origins import origin_of
 from authsvc.web.pages import RegisterPage
 from authsvc.web.reading import Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
@@ -41,7 +42,7 @@ class RegisterDoor:
     async def post_json(self, request: web.Request) -> web.Response:
         """Open an account and answer with it."""
         given = await read_json(request, self._shape)
-        user = await self.register(given.email, given.password)
+        user = await self.register(given.email, given.password, origin_of(request))
         return json_response(user_body(user), status=201, headers={"Location": "/api/auth/me"})
 
     async def get_page(self, request: web.Request) -> web.Response:
@@ -53,7 +54,7 @@ class RegisterDoor:
         fields = await read_form(request)
         try:
             given = self.forms.read(request, fields, self._shape)
-            await self.register(given.email, given.password)
+            await self.register(given.email, given.password, origin_of(request))
         except Refusal as refusal:
             return self.forms.show(request, self._page, fields=fields, refusal=refusal)
         query = urlencode({"registered": "1", NEXT: redirects.local_path(fields.get(NEXT))})

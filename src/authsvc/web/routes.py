@@ -42,6 +42,11 @@ class Route:
     reads_headers: Mapping[str, str] | None = None
     refuses: tuple[type[Refusal], ...] = ()
 
+    @property
+    def has_body(self) -> bool:
+        """Whether it reads a body: a page's form always has its token."""
+        return self.reads is not None or (self.page and self.method == "POST")
+
 
 ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route]] = web.AppKey("ROUTES")
 

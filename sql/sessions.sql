@@ -1,0 +1,97 @@
+-- name: open_session(id, subject, password_hash, now, expires_at, access_until, address, agent, authentication_methods)^
+-- Only for an account that is open and still has the hash that was verified: the lock waits for who changes either.
+with account as (
+  select public_id from users
+  where public_id = :subject and password_hash = :password_hash and disabled_at is null
+  for share
+)
+insert into sessions (
+  id, subject, counter, created_at, last_used_at, expires_at, access_until, address, agent, authentication_methods
+)
+select
+  :id::uuid, account.public_id, 1, :now::timestamptz, :now::timestamptz, :expires_at::timestamptz,
+  :access_until::timestamptz, :address::text, :agent::text, :authentication_methods::text[]
+from account
+returning (select count(*) from sessions as other where other.subject = :subject) as others;
+
+-- name: rotate(id, counter, now, idle_since, access_until)^
+-- The newest refresh token is replaced; the one before it yields the same successor again. Each is one statement, and
+-- the second of two at once sees what the first left.
+update sessions
+set
+  counter = case when counter = :counter then counter + 1 else counter end,
+  last_used_at = :now,
+  access_until = greatest(access_until, :access_until)
+where
+  id = :id and counter in (:counter, :counter::bigint + 1)
+  and expires_at > :now and last_used_at > :idle_since
+returning subject, counter, expires_at;
+
+-- name: end_reused(id, counter)^
+with ended as (
+  delete from sessions
+  where id = :id and counter > :counter::bigint + 1
+  returning id, subject, access_until
+), revoked as (
+  insert into revocations (session_id, expires_at) select id, access_until from ended
+)
+select subject, id as session_id, access_until from ended;
+
+-- name: end_session(id, subject)^
+with ended as (
+  delete from sessions
+  where id = :id and subject = :subject
+  returning id, subject, access_until
+), revoked as (
+  insert into revocations (session_id, expires_at) select id, access_until from ended
+)
+select subject, id as session_id, access_until from ended;
+
+-- name: end_sessions(subject, kept)
+-- All but `kept`, or all where that is null.
+with ended as (
+  delete from sessions
+  where subject = :subject and id is distinct from :kept::uuid
+  returning id, subject, access_until
+), revoked as (
+  insert into revocations (session_id, expires_at) select id, access_until from ended
+)
+select subject, id as session_id, access_until from ended;
+
+-- name: end_oldest_sessions(subject, kept)
+-- All but the `kept` last used.
+with ended as (
+  delete from sessions
+  where id in (
+    select id from sessions
+    where subject = :subject
+    order by last_used_at desc, id
+    offset :kept
+  )
+  returning id, subject, access_until
+), revoked as (
+  insert into revocations (session_id, expires_at) select id, access_until from ended
+)
+select subject, id as session_id, access_until from ended;
+
+-- name: sessions_of(subject, now, idle_since)
+select id, subject, created_at, last_used_at, expires_at, address, agent, authentication_methods
+from sessions
+where subject = :subject and expires_at > :now and last_used_at > :idle_since
+order by last_used_at desc, id;
+
+-- name: live_session(id, now, idle_since)^
+select id, subject, counter, expires_at, last_used_at
+from sessions
+where id = :id and expires_at > :now and last_used_at > :idle_since;
+
+-- name: revocations_since(transaction_id)
+-- What transactions wrote that had not ended at the last look, and from which transaction the next look begins. The
+-- first row has no session: there is always one.
+select
+  null::uuid as session_id, null::timestamptz as expires_at,
+  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as next_transaction_id
+union all
+select session_id, expires_at, null
+from revocations
+where transaction_id >= :transaction_id::bigint::text::xid8;

@@ -1,0 +1,230 @@
+"""One environment variable: how a setting declares it, and how each kind of value is read.
+
+A reader is a function from the variable's text to its value; it raises ValueError with the end of a sentence that
+begins with the variable's name.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SSL_MODES = frozenset({"disable", "require", "verify-ca", "verify-full"})
+"""Without `allow` and `prefer`: they look like TLS, and fall back to clear text."""
+
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_ORIGIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(:\d{1,5})?/?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, repr=False)
+class Secret:
+    """A text that no log, page or traceback shows."""
+
+    _text: str
+
+    def reveal(self) -> str:
+        """Return the text itself, for the library that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True)
+class DatabaseUrl(Secret):
+    """A PostgreSQL URL; its repr shows all but the password."""
+
+    def __repr__(self) -> str:
+        parts = urlsplit(self._text)
+        netloc = parts.netloc
+        if parts.password is not None:
+            user, _, host = netloc.rpartition("@")
+            netloc = f"{user.partition(':')[0]}:***@{host}"
+        # The libraries read a password from the query as well.
+        query = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
+        return f"{parts.scheme}://{netloc}{parts.path}{'?' if query else ''}{urlencode(query, safe='*/')}"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Argon2Profile:
+    """Parameters of argon2id (RFC 9106 §3.1): memory in KiB, passes, lanes."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+
+PROFILES: Mapping[str, Argon2Profile] = MappingProxyType(
+    {
+        "owasp-19mib": Argon2Profile(19_456, 2, 1),
+        "owasp-46mib": Argon2Profile(47_104, 1, 1),
+        "rfc9106-64mib": Argon2Profile(65_536, 3, 4),
+    }
+)
+"""OWASP's two first choices for argon2id, and the second recommended option of RFC 9106 §4."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable."""
+
+    name: str
+    parse: Callable[[str], object]
+    default: str | None
+    help: str
+    secret: bool
+
+
+def variable(name: str, parse: Callable[[str], object], default: str | None, help_: str) -> Any:  # noqa: ANN401 - a dataclass field is typed by its annotation
+    """Return a dataclass field that is read from the environment variable `name`."""
+    secret = parse in (hmac_secret, hmac_secrets, jwk_set, database_url)
+    return field(metadata={"setting": Setting(name, parse, default, help_, secret)})
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Return the reader of a whole number."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):  # noqa: PLR2004 - far fewer digits than int() takes
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """Return the reader of a duration."""
+
+    def parse(text: str) -> float:
+        if not (_SECONDS.fullmatch(text) and low <= float(text) <= high):
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
+        return float(text)
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return the reader of a closed choice."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of: {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def printable(text: str) -> str:
+    """Read a text without control characters.
+
+    Raises:
+        ValueError: it is empty, or has some.
+    """
+    if not text or not text.isprintable():
+        raise ValueError("must be a printable text")
+    return text
+
+
+def path(text: str) -> Path:
+    """Read a path."""
+    return Path(printable(text))
+
+
+def hmac_secret(text: str) -> Secret:
+    """Read a shared secret (RFC 7518 §3.2).
+
+    Raises:
+        ValueError: it is too short, or no secret.
+    """
+    if len(text.encode()) < 32:  # noqa: PLR2004 - RFC 7518 §3.2: a key of the same size as the hash output
+        raise ValueError("must have at least 32 bytes: make one with `openssl rand -base64 48`")
+    # python-jose refuses these too, by an error that nobody expects (CVE-2024-33663 signed with public keys).
+    if "BEGIN " in text or "ssh-" in text or "ecdsa-sha2-" in text:
+        raise ValueError("must be a secret of its own and no key or certificate: anyone may know its public half")
+    return Secret(text)
+
+
+def hmac_secrets(text: str) -> Secret:
+    """Read one secret or several, separated by spaces or line ends.
+
+    Raises:
+        ValueError: there is none, or one is too short.
+    """
+    parts = text.split()
+    if not parts:
+        raise ValueError("must hold a secret")
+    for part in parts:
+        hmac_secret(part)
+    return Secret("\n".join(parts))
+
+
+def jwk_set(text: str) -> Secret:
+    """Read the outline of a private JWK set; its keys are looked into on a higher floor.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        keys = json.loads(text)["keys"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        keys = None
+    if not (isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys)):
+        raise ValueError('must be a private JWK set {"keys": […]}: make one with `authsvc keys generate`')
+    return Secret(text)
+
+
+def database_url(text: str) -> DatabaseUrl:
+    """Read the URL of a PostgreSQL database.
+
+    Raises:
+        ValueError: it is none, or says nothing of how to secure the way to another machine.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("must be a URL like postgresql://user:password@host:5432/name") from None
+    # An @ in the path: the password holds a slash that is not percent-encoded.
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/") or "@" in parts.path:
+        raise ValueError("must be a URL like postgresql://user:password@host:5432/name")
+    query = parse_qs(parts.query)
+    # asyncpg's own default for TCP falls back to clear text and verifies nothing.
+    is_local = all(map(_is_this_machine, [host or "", *query.get("host", [])]))
+    if not is_local and not SSL_MODES.issuperset(query.get("sslmode", [""])):
+        raise ValueError(
+            "must say how to secure the way to another machine: add ?sslmode=verify-full&sslrootcert=FILE"
+            " (or require, verify-ca; or disable where the network itself is private and trusted)"
+        )
+    return DatabaseUrl(text)
+
+
+def _is_this_machine(host: str) -> bool:
+    # None, or a folder: PostgreSQL's Unix socket.
+    return not host or host in LOOPBACK or unquote(host).startswith("/")
+
+
+def origin(text: str) -> str:
+    """Read an origin (RFC 6454), in the spelling that browsers send.
+
+    Raises:
+        ValueError: it is none, or is clear text beyond this machine.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or not _ORIGIN.fullmatch(text):
+        raise ValueError("must be an origin like https://auth.example.com")
+    if parts.scheme == "http" and host not in LOOPBACK:
+        raise ValueError("must be https: only on localhost may it be http, since the cookie of a login travels on it")
+    # Browsers leave the default port out of the Origin they send.
+    default = ":443" if parts.scheme == "https" else ":80"
+    return f"{parts.scheme}://{parts.netloc}".lower().removesuffix(default)

@@ -1,0 +1,49 @@
+"""Who did what, when, and from where: rows of `journal`, written in the transaction of the act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from authsvc.events import Event, Origin
+from authsvc.store.queries import queries
+
+if TYPE_CHECKING:
+    from authsvc.store.leases import Connection
+
+_QUERIES = queries("journal")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal."""
+
+    id: int
+    recorded_at: datetime
+    event: str
+    subject: UUID | None
+    session_id: UUID | None
+    address: str | None
+    agent: str | None
+
+
+async def append(connection: Connection, events: Sequence[Event], *, origin: Origin, now: datetime) -> None:
+    """Write one row for each event, in order."""
+    await _QUERIES["append_journal"].rows(
+        connection,
+        recorded_at=now,
+        events=[event.tag for event in events],
+        subjects=[getattr(event, "subject", None) for event in events],
+        session_ids=[getattr(event, "session_id", None) for event in events],
+        address=origin.address,
+        agent=origin.agent,
+    )
+
+
+async def of_subject(connection: Connection, subject: UUID, *, before: int | None, most: int) -> list[Entry]:
+    """Return the newest `most` entries about an account, those older than entry `before` where that is given."""
+    rows = await _QUERIES["journal_of"].rows(connection, subject=subject, before=before, most=most)
+    return [Entry(**row) for row in rows]

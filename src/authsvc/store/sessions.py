@@ -1,0 +1,157 @@
+"""Who is logged in: rows of `sessions`. Whatever ends one writes its id into `revocations` in the same statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from authsvc.events import Origin, SessionEnded
+from authsvc.store.queries import queries
+
+if TYPE_CHECKING:
+    from authsvc.store.leases import Connection
+
+_QUERIES = queries("sessions")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session, as its owner may see it."""
+
+    id: UUID
+    subject: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    address: str | None
+    agent: str | None
+    authentication_methods: list[str]
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """A session that was just renewed: its newest refresh token has the number `counter`."""
+
+    subject: UUID
+    counter: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class LiveSession:
+    """A session that can still be renewed."""
+
+    id: UUID
+    subject: UUID
+    counter: int
+    expires_at: datetime
+    last_used_at: datetime
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A session that ended; until `expires_at` access tokens of it may be around."""
+
+    session_id: UUID
+    expires_at: datetime
+
+
+async def open_session(
+    connection: Connection,
+    *,
+    session_id: UUID,
+    subject: UUID,
+    password_hash: str,
+    now: datetime,
+    expires_at: datetime,
+    access_until: datetime,
+    origin: Origin,
+    authentication_methods: Sequence[str],
+) -> int | None:
+    """Open a session if the account is not disabled and its hash is still the one that was verified.
+
+    Returns how many sessions the account had before, or None where nothing was opened.
+    """
+    row = await _QUERIES["open_session"].row(
+        connection,
+        id=session_id,
+        subject=subject,
+        password_hash=password_hash,
+        now=now,
+        expires_at=expires_at,
+        access_until=access_until,
+        address=origin.address,
+        agent=origin.agent,
+        authentication_methods=list(authentication_methods),
+    )
+    return None if row is None else int(row["others"])
+
+
+async def rotate(
+    connection: Connection,
+    *,
+    session_id: UUID,
+    counter: int,
+    now: datetime,
+    idle_since: datetime,
+    access_until: datetime,
+) -> Rotated | None:
+    """Renew a session by its refresh token number `counter`: one statement, whichever way it goes.
+
+    The newest token is replaced by the next; the one before it, whose successor nobody has used yet, yields that same
+    successor. None: the session has ended or expired, or the token is older still.
+    """
+    row = await _QUERIES["rotate"].row(
+        connection, id=session_id, counter=counter, now=now, idle_since=idle_since, access_until=access_until
+    )
+    return None if row is None else Rotated(**row)
+
+
+async def end_reused(connection: Connection, *, session_id: UUID, counter: int) -> SessionEnded | None:
+    """End a session if `counter` is the number of a refresh token whose successor has been used already."""
+    row = await _QUERIES["end_reused"].row(connection, id=session_id, counter=counter)
+    return None if row is None else SessionEnded(**row)
+
+
+async def end_one(connection: Connection, *, session_id: UUID, subject: UUID) -> SessionEnded | None:
+    """End one session of an account; None where it has no such session."""
+    row = await _QUERIES["end_session"].row(connection, id=session_id, subject=subject)
+    return None if row is None else SessionEnded(**row)
+
+
+async def end_all(connection: Connection, *, subject: UUID, kept: UUID | None = None) -> list[SessionEnded]:
+    """End every session of an account but the one `kept`."""
+    rows = await _QUERIES["end_sessions"].rows(connection, subject=subject, kept=kept)
+    return [SessionEnded(**row) for row in rows]
+
+
+async def end_oldest(connection: Connection, *, subject: UUID, kept: int) -> list[SessionEnded]:
+    """End the sessions of an account beyond the `kept` that were used last."""
+    rows = await _QUERIES["end_oldest_sessions"].rows(connection, subject=subject, kept=kept)
+    return [SessionEnded(**row) for row in rows]
+
+
+async def of_subject(connection: Connection, subject: UUID, *, now: datetime, idle_since: datetime) -> list[Session]:
+    """Return the sessions of an account that can still be renewed, the last used first."""
+    rows = await _QUERIES["sessions_of"].rows(connection, subject=subject, now=now, idle_since=idle_since)
+    return [Session(**row) for row in rows]
+
+
+async def live(connection: Connection, session_id: UUID, *, now: datetime, idle_since: datetime) -> LiveSession | None:
+    """Return a session that can still be renewed, or None."""
+    row = await _QUERIES["live_session"].row(connection, id=session_id, now=now, idle_since=idle_since)
+    return None if row is None else LiveSession(**row)
+
+
+async def revocations_since(connection: Connection, transaction_id: int) -> tuple[list[Revocation], int]:
+    """Return what died by transactions from `transaction_id` on (0: all), and where the next look begins.
+
+    A transaction that is still running has a number beyond that, so that however late it commits, the next look finds
+    what it wrote. No clock is asked, and looking twice at the same row does no harm.
+    """
+    rows = await _QUERIES["revocations_since"].rows(connection, transaction_id=transaction_id)
+    died = [Revocation(row["session_id"], row["expires_at"]) for row in rows[1:]]
+    return died, int(rows[0]["next_transaction_id"])

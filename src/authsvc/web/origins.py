@@ -1,0 +1,14 @@
+"""Where a request comes from, as sessions and the journal keep it."""
+
+from aiohttp import hdrs, web
+
+from authsvc.events import Origin
+
+MAX_AGENT_LENGTH = 256
+
+
+def origin_of(request: web.Request) -> Origin:
+    """Return the network address of the other end, and its User-Agent, shortened, in printable characters."""
+    agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT_LENGTH]
+    printable = "".join(character if character.isprintable() else "?" for character in agent)
+    return Origin(request.remote, printable or None)
