@@ -10,5 +10,6 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     import_files                           reading a file of users
     flows/       what the service does for somebody: no HTTP and no SQL in it
     store/ passwords signing metrics       one door to each outside thing
+    key_sets                               the keys that sign and verify: the other half of the door to python-jose
     clock entropy emails password_policy events refusals config logs resources strict_json embedded    words
 """

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from authsvc import dev, logs, operations, signing
+from authsvc import dev, key_sets, logs, operations
 from authsvc.config import Config, ConfigError, settings
 from authsvc.embedded import EmbeddedError
 from authsvc.server import ServerError, run
@@ -50,7 +50,7 @@ def _new_password() -> str:
 
 
 def _config(environ: Mapping[str, str] | None = None) -> Config:
-    config = Config.read(os.environ if environ is None else environ, check_keys=signing.read_key_set)
+    config = Config.read(os.environ if environ is None else environ, check_keys=key_sets.read_key_set)
     logs.configure(config.logging.format, config.logging.level)
     return config
 
@@ -107,7 +107,7 @@ def keys() -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this new file, mode 0600; else print.")
 def generate(algorithm: str, output: Path | None) -> None:
     """Make a private JWK set with one key, for AUTHSVC_JWT_KEYS or the file of AUTHSVC_JWT_KEYS_FILE."""
-    text = json.dumps({"keys": [signing.generate_key(algorithm)]}, indent=2)
+    text = json.dumps({"keys": [key_sets.generate_key(algorithm)]}, indent=2)
     if output is None:
         click.echo(text)
         return

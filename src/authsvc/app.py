@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from authsvc import resources, signing
+from authsvc import key_sets, resources
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
@@ -55,7 +55,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     """
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     http, tokens = config.http, config.tokens
-    keys = signing.load_keys(tokens)
+    keys = key_sets.load_keys(tokens)
 
     metrics = Metrics()
     database = Database(config.database, observers=[metrics.event, _log_event])
@@ -78,7 +78,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
 
     cookies = Cookies.of(http.public_url)
     guard = Guard(reader, cookies.access_token)
-    form_tokens = FormTokens(signing.derived_keys(tokens, b"form token"), cookies.form_nonce, guard, entropy)
+    form_tokens = FormTokens(key_sets.derived_keys(tokens, b"form token"), cookies.form_nonce, guard, entropy)
     pages = Pages()
     forms = Forms(pages, form_tokens)
     table = [
