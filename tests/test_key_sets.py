@@ -3,7 +3,10 @@
 import base64
 import dataclasses
 import json
+import re
 from functools import cache
+from itertools import permutations
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -90,7 +93,7 @@ def bad_members() -> list[tuple[object, str]]:
     broken = "holds key 1 that cannot be used ("
     no_text = "holds key 1 whose numbers are not base64url texts (RFC 7518 §6)"
     kid = "holds key 1 whose kid is not a text of 1 to 128 characters"
-    half = "begins with a private key that cannot sign: d is broken, or belongs to another public key"
+    half = "cannot sign with key 1: d is broken, or belongs to another public key"
     return [
         (5, "holds key 1 that is no JWK"),
         ({}, unusable),
@@ -120,7 +123,7 @@ def bad_members() -> list[tuple[object, str]]:
         ({**good, "kid": 5}, kid),
         ({**good, "kid": "k" * 129}, kid),
         ({**good, "kid": "\ud800"}, kid),
-        (without(good, "d"), "must begin with a private key: the first key signs, and this one has no member d"),
+        (without(good, "d"), "cannot sign with key 1: it has no member d"),
         ({**good, "d": jwk("EC2")["d"]}, half),
         ({**good, "d": "!"}, half),
         ({**good, "d": 5}, no_text),
@@ -131,7 +134,7 @@ def bad_members() -> list[tuple[object, str]]:
 def test_each_fault_of_a_key_set_has_its_sentence() -> None:
     """TOK-03: and no sentence quotes the key."""
     for member, sentence in bad_members():
-        with pytest.raises(ValueError, match=r"^(holds|begins|must)") as caught:
+        with pytest.raises(ValueError, match=r"^(holds|cannot)") as caught:
             read_key_set(json.dumps({"keys": [member]}))
         assert str(caught.value).startswith(sentence), member
         assert jwk("EC")["d"] not in str(caught.value)
@@ -144,6 +147,76 @@ def test_a_later_key_may_be_public_but_not_bad_and_not_of_the_same_kid() -> None
         read_key_set(json.dumps({"keys": [first, {**second, "kid": first["kid"]}]}))
     with pytest.raises(ValueError, match=r"^holds key 2 "):
         read_key_set(json.dumps({"keys": [first, {**second, "use": "enc"}]}))
+
+
+def in_states(*states: str, names: tuple[str, ...] = ("EC", "EC2", "RSA")) -> list[dict[str, Any]]:
+    return [{**jwk(name), "state": state} for name, state in zip(names, states, strict=False)]
+
+
+@pytest.mark.parametrize("states", list(permutations(["next", "current", "previous"])), ids="-".join)
+def test_the_current_key_signs_wherever_it_stands_and_every_key_verifies(states: tuple[str, ...]) -> None:
+    members = in_states(*states)
+    keys = read_key_set(json.dumps({"keys": members}))
+    current = members[states.index("current")]
+    assert (keys.signing.kid, keys.signing.algorithm) == (current["kid"], current["alg"])
+    assert list(keys.verification) == [member["kid"] for member in members]
+    assert keys.verification[current["kid"]].verifies(b"it works", keys.signing.key.sign(b"it works"))
+
+
+def test_no_state_and_no_time_is_published() -> None:
+    members = [{**member, "since": 1} for member in in_states("current", "next", "previous")]
+    published = read_key_set(json.dumps({"keys": members})).published()["keys"]
+    assert len(published) == 3
+    assert set().union(*published) == {"kty", "crv", "x", "y", "n", "e", "kid", "alg", "use"}
+
+
+def bad_states() -> list[tuple[list[dict[str, Any]], str]]:
+    broken = {**jwk("EC2"), "d": jwk("EC")["d"], "state": "next"}
+    return [
+        (in_states("current", "current"), "holds 2 current keys: exactly one key signs"),
+        (in_states("next"), "holds no current key: exactly one key signs"),
+        (in_states("previous", "next"), "holds no current key: exactly one key signs"),
+        (in_states("current", "next", "next"), "holds 2 next keys: only one can be the next to sign"),
+        (
+            in_states("current", "retired"),
+            "holds key 2 of an unknown state: give it one of next, current, previous",
+        ),
+        (
+            [{**jwk("EC"), "state": None}],
+            "holds key 1 of an unknown state: give it one of next, current, previous",
+        ),
+        (
+            [{**jwk("EC"), "state": ["current"]}],
+            "holds key 1 of an unknown state: give it one of next, current, previous",
+        ),
+        (
+            [*in_states("current"), jwk("EC2")],
+            "holds keys with a state and keys without: give each one of next, current, previous, or none",
+        ),
+        (
+            [in_states("previous")[0], without({**jwk("EC2"), "state": "current"}, "d")],
+            "cannot sign with key 2: it has no member d",
+        ),
+        (
+            [in_states("current")[0], without({**jwk("EC2"), "state": "next"}, "d")],
+            "cannot sign with key 2: it has no member d",
+        ),
+        (
+            [in_states("current")[0], broken],
+            "cannot sign with key 2: d is broken, or belongs to another public key",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("members, sentence", bad_states())
+def test_states_that_make_no_sense_are_one_sentence(members: list[dict[str, Any]], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        read_key_set(json.dumps({"keys": members}))
+
+
+def test_a_previous_key_may_be_public() -> None:
+    members = [*in_states("current"), without({**jwk("EC2"), "state": "previous"}, "d")]
+    assert len(read_key_set(json.dumps({"keys": members})).verification) == 2
 
 
 def test_a_key_without_a_kid_is_named_by_its_thumbprint_and_one_with_keeps_it() -> None:
@@ -203,6 +276,18 @@ def test_secrets_for_other_purposes_are_stable_and_apart() -> None:
 def test_a_public_key_gives_no_secret() -> None:
     keys = Secret(json.dumps({"keys": [jwk("EC"), without(jwk("EC2"), "d")]}))
     assert len(key_sets.derived_keys(Tokens(None, keys, ISSUER, "authsvc", 900), b"x")) == 1
+
+
+def test_secrets_are_made_with_the_current_key_and_known_with_every_other() -> None:
+    """An instance that is a rotation ahead makes its own with our next key."""
+
+    def derived(*states: str) -> list[bytes]:
+        keys = Secret(json.dumps({"keys": in_states(*states)}))
+        return key_sets.derived_keys(Tokens(None, keys, ISSUER, "authsvc", 900), b"x")
+
+    first, second, third = derived("current", "next", "previous")
+    assert derived("previous", "current", "next") == [second, first, third]
+    assert derived("next", "previous", "current") == [third, first, second]
 
 
 def test_the_pure_python_backends_are_refused() -> None:

@@ -86,7 +86,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         *LoginDoor(login, policy, cookies.access_token, forms).routes(),
         *ProfileDoor(profile, pages, form_tokens).routes(),
         *LogoutDoor(cookies.access_token, form_tokens).routes(),
-        *KeysDoor(keys.published()).routes(),
+        *KeysDoor(keys.published(), tokens.issuer, http.public_url).routes(),
         *pages.routes(),
     ]
     docs = DocsDoor(tuple(table), http.public_url, pages)

@@ -92,7 +92,7 @@ class Setting:
 
 
 def _setting(name: str, parse: Callable[[str], object], default: str | None, help_: str) -> Any:  # noqa: ANN401 - a dataclass field is typed by its annotation
-    secret = parse in (_hmac_secret, _jwk_set, _database_url)
+    secret = parse in (_hmac_secret, jwk_set, _database_url)
     return field(metadata={"setting": Setting(name, parse, default, help_, secret)})
 
 
@@ -142,7 +142,12 @@ def _hmac_secret(text: str) -> Secret:
     return Secret(text)
 
 
-def _jwk_set(text: str) -> Secret:
+def jwk_set(text: str) -> Secret:
+    """Return the text of a JWK set; what its keys are worth is for key_sets.py to say.
+
+    Raises:
+        ValueError: a sentence, where it is no such set.
+    """
     try:
         keys = json.loads(text)["keys"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -248,9 +253,9 @@ class Tokens:
     )
     keys: Secret | None = _setting(
         "AUTHSVC_JWT_KEYS",
-        _jwk_set,
+        jwk_set,
         None,
-        "ES256 or RS256: a private JWK set (RFC 7517). The first key signs, the rest verify. Make one with"
+        "ES256 or RS256: a private JWK set (RFC 7517). Its current key signs, all verify. Make one with"
         " `authsvc keys generate`.",
     )
     issuer: str = _setting("AUTHSVC_JWT_ISSUER", _text, None, "Claim `iss`. Default: the public URL.")
@@ -376,6 +381,21 @@ class Config:
 def settings() -> list[Setting]:
     """Return every setting, in the order of the documentation."""
     return [setting for _section, _name, setting in _settings()]
+
+
+def read_setting(environ: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - a setting has the type of its field
+    """Return one setting, for a command that needs no other.
+
+    Raises:
+        ConfigError: its value cannot be used.
+    """
+    faults: list[str] = []
+    (setting,) = (setting for setting in settings() if setting.name == name)
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
+    value = _read_one(setting, given, faults)
+    if faults:
+        raise ConfigError(faults)
+    return value
 
 
 def _settings() -> Iterator[tuple[str, str, Setting]]:

@@ -2,13 +2,17 @@
 
 python-jose builds the keys. It takes what is no key of the algorithm named, and lets exceptions of five kinds escape:
 each key is looked at here before it is built, probed after, and has one exception.
+
+A private JWK may say its `state`: *next* (published, does not sign yet), *current* (signs) or *previous* (verifies
+only); key_rotation.py turns one into the other. All of them verify: another instance may be a rotation ahead or
+behind.
 """
 
 import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,8 +26,11 @@ from jose.exceptions import JOSEError
 
 from authsvc.config import Tokens
 
+NEXT, CURRENT, PREVIOUS = STATES = ("next", "current", "previous")
+
 _PUBLIC_MEMBERS = {"ES256": ("kty", "crv", "x", "y"), "RS256": ("kty", "n", "e")}
 _MATERIAL = ("crv", "x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
+_ONE_STATE = "one of next, current, previous"
 _NOT_A_KEY = (JOSEError, ValueError, TypeError, KeyError, AttributeError)
 
 
@@ -97,17 +104,23 @@ def load_keys(settings: Tokens) -> KeySet:
 
 
 def derived_keys(settings: Tokens, purpose: bytes) -> list[bytes]:
-    """Return secrets for another purpose, one from each configured secret, in order: the same on every instance."""
+    """Return secrets for another purpose, one from each configured secret: first the one to make things with.
+
+    They are the same on every instance, and what an instance makes that is one rotation ahead or behind is known here:
+    the next key gives one too.
+    """
     if settings.keys is not None:
         members = json.loads(settings.keys.reveal())["keys"]
-        secrets = [str(member["d"]) for member in members if "d" in member]
+        signing = states_of(members).index(CURRENT)
+        in_order = [members[signing], *members[:signing], *members[signing + 1 :]]
+        secrets = [str(member["d"]) for member in in_order if "d" in member]
     else:
         secrets = [settings.secret.reveal()] if settings.secret is not None else []
     return [hmac.digest(secret.encode(), b"authsvc " + purpose, "sha256") for secret in secrets]
 
 
 def read_key_set(text: str) -> KeySet:
-    """Return the keys of a private JWK set (RFC 7517): the first signs, all verify.
+    """Return the keys of a private JWK set (RFC 7517): the current one signs, all verify.
 
     Raises:
         ValueError: a sentence on what is wrong with it.
@@ -119,18 +132,50 @@ def read_key_set(text: str) -> KeySet:
         if key.kid in verification:
             raise ValueError(f"holds two keys with the same kid, at {number}: give each a kid of its own")
         verification[key.kid] = key
-    first = next(iter(verification.values()))
-    if "d" not in members[0]:
-        raise ValueError("must begin with a private key: the first key signs, and this one has no member d")
+    built = list(verification.values())
+    states = states_of(members)
+    # The next key is tried too: that it cannot sign is found now, and not on the day it must.
+    private = {
+        state: _signing_key(members[number], built[number], f"key {number + 1}")
+        for number, state in enumerate(states)
+        if state != PREVIOUS
+    }
+    return KeySet(private[CURRENT], MappingProxyType(verification))
+
+
+def states_of(members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the state of each key; in a set that tells none the first is current, and the others are previous.
+
+    Raises:
+        ValueError: a sentence on why they are not one current key, at most one next, and else previous ones.
+    """
+    told = [member["state"] for member in members if "state" in member]
+    if not told:
+        return [CURRENT, *[PREVIOUS] * (len(members) - 1)]
+    if len(told) < len(members):
+        raise ValueError(f"holds keys with a state and keys without: give each {_ONE_STATE}, or none")
+    for number, state in enumerate(told, start=1):
+        if state not in STATES:
+            raise ValueError(f"holds key {number} of an unknown state: give it {_ONE_STATE}")
+    if CURRENT not in told:
+        raise ValueError("holds no current key: exactly one key signs")
+    if told.count(CURRENT) > 1:
+        raise ValueError(f"holds {told.count(CURRENT)} current keys: exactly one key signs")
+    if told.count(NEXT) > 1:
+        raise ValueError(f"holds {told.count(NEXT)} next keys: only one can be the next to sign")
+    return told
+
+
+def _signing_key(member: Mapping[str, Any], public: VerificationKey, name: str) -> SigningKey:
+    if "d" not in member:
+        raise ValueError(f"cannot sign with {name}: it has no member d")
     try:
-        private = jwk.construct(members[0], first.algorithm)
+        private = jwk.construct(dict(member), public.algorithm)
         private.sign(b"probe")
     except _NOT_A_KEY:
         # The cryptography library compares the halves of the key when it is built.
-        raise ValueError(
-            "begins with a private key that cannot sign: d is broken, or belongs to another public key"
-        ) from None
-    return KeySet(SigningKey(first.kid, first.algorithm, private), MappingProxyType(verification))
+        raise ValueError(f"cannot sign with {name}: d is broken, or belongs to another public key") from None
+    return SigningKey(public.kid, public.algorithm, private)
 
 
 def read_published_keys(document: object) -> dict[str, VerificationKey]:
@@ -152,10 +197,15 @@ def read_published_keys(document: object) -> dict[str, VerificationKey]:
     return keys
 
 
+def algorithm_of(member: Mapping[str, Any]) -> str:
+    """Return the algorithm that a JWK of this type has here; empty for another type."""
+    return {"EC": "ES256", "RSA": "RS256"}.get(str(member.get("kty")), "")
+
+
 def _verification_key(member: object, name: str) -> VerificationKey:
     if not isinstance(member, dict):
         raise ValueError(f"holds {name} that is no JWK")  # noqa: TRY004 - a value of the configuration
-    algorithm = {"EC": "ES256", "RSA": "RS256"}.get(str(member.get("kty")), "")
+    algorithm = algorithm_of(member)
     operations = member.get("key_ops", ["verify"])
     is_for_signatures = isinstance(operations, list) and not {"verify", "sign"}.isdisjoint(map(str, operations))
     if not algorithm or member.get("alg", algorithm) != algorithm or member.get("use", "sig") != "sig":
