@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from aiohttp import web
 
-from authsvc import resources, signing
+from authsvc import key_sets, resources
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
@@ -67,7 +67,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     """
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     http, tokens = config.http, config.tokens
-    keys = signing.load_keys(tokens)
+    keys = key_sets.load_keys(tokens)
 
     metrics = Metrics()
     revocations = Revocations(
@@ -107,7 +107,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
 
     cookies = Cookies.of(http.public_url)
     guard = Guard(reader, session_check, refresh, cookies)
-    form_tokens = FormTokens(signing.derived_keys(tokens, b"form token"), cookies.form_nonce, entropy)
+    form_tokens = FormTokens(key_sets.derived_keys(tokens, b"form token"), cookies.form_nonce, entropy)
     pages = Pages()
     forms = Forms(pages, form_tokens)
     table = [
@@ -117,7 +117,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         *SessionsDoor(sessions).routes(),
         *LogoutDoor(sessions, cookies, form_tokens).routes(),
         *ProfileDoor(profile, pages, form_tokens).routes(),
-        *KeysDoor(keys.published()).routes(),
+        *KeysDoor(keys.published(), tokens.issuer, http.public_url).routes(),
         *pages.routes(),
     ]
     docs = DocsDoor(tuple(table), http.public_url, pages)
@@ -166,7 +166,7 @@ async def _look(database: Database, transaction_id: int) -> tuple[list[tuple[UUI
 def _refresh_keys(config: Config) -> list[bytes]:
     secret = config.sessions.refresh_secret
     if secret is None:
-        return signing.derived_keys(config.tokens, b"refresh token")
+        return key_sets.derived_keys(config.tokens, b"refresh token")
     return [part.encode() for part in secret.reveal().split()]
 
 

@@ -112,7 +112,7 @@ class Tokens:
         "AUTHSVC_JWT_KEYS",
         jwk_set,
         None,
-        "ES256 or RS256: a private JWK set (RFC 7517). The first key signs, the rest verify. Make one with"
+        "ES256 or RS256: a private JWK set (RFC 7517). Its current key signs, all verify. Make one with"
         " `authsvc keys generate`.",
     )
     issuer: str = variable("AUTHSVC_JWT_ISSUER", printable, None, "Claim `iss`. Default: the public URL.")
@@ -293,6 +293,21 @@ class Config:
 def settings() -> list[Setting]:
     """Return every setting, in the order of the documentation."""
     return [setting for _section, _name, setting in _settings()]
+
+
+def read_setting(environ: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - a setting has the type of its field
+    """Return one setting, for a command that needs no other.
+
+    Raises:
+        ConfigError: its value cannot be used.
+    """
+    faults: list[str] = []
+    (setting,) = (setting for setting in settings() if setting.name == name)
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
+    value = _read_one(setting, given, faults)
+    if faults:
+        raise ConfigError(faults)
+    return value
 
 
 def _settings() -> Iterator[tuple[str, str, Setting]]:

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from authsvc import signing
+from authsvc import key_sets
 from authsvc.config import Secret, Tokens
-from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError, KeySet
+from authsvc.key_sets import KeySet
+from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError
 from tests.conftest import FrozenClock
 
 ISSUER = "https://auth.example.com"
@@ -49,7 +50,7 @@ NOW = int(FrozenClock().now().timestamp())
 
 @cache
 def rsa_jwk() -> dict[str, str]:
-    return signing.generate_key("RS256")
+    return key_sets.generate_key("RS256")
 
 
 @cache
@@ -62,7 +63,7 @@ def rsa_key() -> rsa.RSAPrivateKey:
 
 @cache
 def ec_jwk() -> dict[str, str]:
-    return signing.generate_key("ES256")
+    return key_sets.generate_key("ES256")
 
 
 @cache
@@ -72,12 +73,12 @@ def ec_key() -> ec.EllipticCurvePrivateKey:
 
 @cache
 def both() -> KeySet:
-    return signing.read_key_set(json.dumps({"keys": [ec_jwk(), rsa_jwk()]}))
+    return key_sets.read_key_set(json.dumps({"keys": [ec_jwk(), rsa_jwk()]}))
 
 
 @cache
 def shared() -> KeySet:
-    return signing.load_keys(Tokens(Secret(SECRET), None, ISSUER, "authsvc", 900))
+    return key_sets.load_keys(Tokens(Secret(SECRET), None, ISSUER, "authsvc", 900))
 
 
 def number(text: str) -> int:

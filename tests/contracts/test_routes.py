@@ -16,6 +16,7 @@ from tests.conftest import Client, Serve
 PUBLIC = """
 GET /
 GET /.well-known/jwks.json
+GET /.well-known/oauth-authorization-server
 GET /api/docs
 GET /api/openapi.json
 GET /login
