@@ -203,8 +203,10 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         is_for_signatures = False
     if not is_for_signatures:
         raise ValueError(f"holds {name} that is neither ES256 (P-256) nor RS256, or not for signatures")
-    # python-jose takes a number for a length: {"x": 34359738368} would ask for 32 GiB.
-    if not all(isinstance(member[part], str) for part in _MATERIAL if part in member):
+    # python-jose takes a number for a length: {"x": 34359738368} would ask for 32 GiB. In a text it skips what is not
+    # base64url; that would be published as it stands.
+    texts = [member[part] for part in _MATERIAL if part in member]
+    if not all(isinstance(text, str) and _SEGMENT.fullmatch(text) for text in texts):
         raise ValueError(f"holds {name} whose numbers are not base64url texts (RFC 7518 §6)")
     public = {part: member[part] for part in _PUBLIC_MEMBERS[algorithm] if part in member}
     try:
