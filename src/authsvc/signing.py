@@ -40,7 +40,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SIGNATURE_BYTES = {"ES256": 64}
 _PUBLIC_MEMBERS = {"ES256": ("kty", "crv", "x", "y"), "RS256": ("kty", "n", "e")}
 _MATERIAL = ("crv", "x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
-# Modulo these 65537 is no generator (Nemec et al., The Return of Coppersmith's Attack, 2017, §2).
+# Modulo these 65537 is no generator (Nemec et al., The Return of Coppersmith's Attack, 2017).
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 _REFUSED_HEADERS = frozenset({"crit", "b64", "zip"})
 _NOT_A_KEY = (JOSEError, ValueError, TypeError, KeyError, AttributeError)
