@@ -18,4 +18,4 @@ def jwk(name: str) -> dict[str, str]:
 
 def tokens_of(*names: str) -> Tokens:
     keys = None if names == ("HMAC",) else Secret(json.dumps({"keys": [jwk(name) for name in names]}))
-    return Tokens(None if keys else SECRET, keys, ISSUER, "authsvc", 900)
+    return Tokens(None if keys else SECRET, keys, ISSUER, "authsvc", 900, 0)

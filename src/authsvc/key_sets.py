@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,6 +30,9 @@ from authsvc.config import Tokens
 NEXT, CURRENT, PREVIOUS = STATES = ("next", "current", "previous")
 
 _PUBLIC_MEMBERS = {"ES256": ("kty", "crv", "x", "y"), "RS256": ("kty", "n", "e")}
+# Modulo these 65537 is no generator (Nemec et al., The Return of Coppersmith's Attack, 2017).
+_ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _MATERIAL = ("crv", "x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
 _ONE_STATE = "one of next, current, previous"
 _NOT_A_KEY = (JOSEError, ValueError, TypeError, KeyError, AttributeError)
@@ -212,8 +216,10 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         is_for_signatures = False
     if not is_for_signatures:
         raise ValueError(f"holds {name} that is neither ES256 (P-256) nor RS256, or not for signatures")
-    # python-jose takes a number for a length: {"x": 34359738368} would ask for 32 GiB.
-    if not all(isinstance(member[part], str) for part in _MATERIAL if part in member):
+    # python-jose takes a number for a length: {"x": 34359738368} would ask for 32 GiB. In a text it skips what is not
+    # base64url; that would be published as it stands.
+    texts = [member[part] for part in _MATERIAL if part in member]
+    if not all(isinstance(text, str) and _SEGMENT.fullmatch(text) for text in texts):
         raise ValueError(f"holds {name} whose numbers are not base64url texts (RFC 7518 §6)")
     public = {part: member[part] for part in _PUBLIC_MEMBERS[algorithm] if part in member}
     try:
@@ -223,12 +229,21 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         raise ValueError(f"holds {name} that cannot be used ({type(error).__name__})") from None
     if isinstance(prepared, ec.EllipticCurvePublicKey) and not isinstance(prepared.curve, ec.SECP256R1):
         raise ValueError(f"holds {name} on another curve than P-256, which ES256 means (RFC 7518 §3.4)")  # noqa: TRY004 - a value of the configuration
-    if isinstance(prepared, rsa.RSAPublicKey) and prepared.key_size < 2048:  # noqa: PLR2004 - RFC 7518 §3.3
-        raise ValueError(f"holds {name} of fewer than 2048 bits (RFC 7518 §3.3)")
+    if isinstance(prepared, rsa.RSAPublicKey):
+        _check_modulus(prepared.public_numbers().n, name)
     kid = member.get("kid", thumbprint(public))
     if not isinstance(kid, str) or not kid.isprintable() or not 1 <= len(kid) <= 128:  # noqa: PLR2004 - ours are 43 characters
         raise ValueError(f"holds {name} whose kid is not a text of 1 to 128 characters")
     return VerificationKey(kid, algorithm, key, {**public, "kid": kid, "alg": algorithm, "use": "sig"})
+
+
+def _check_modulus(modulus: int, name: str) -> None:
+    if modulus.bit_length() < 2048:  # noqa: PLR2004 - RFC 7518 §3.3
+        raise ValueError(f"holds {name} of fewer than 2048 bits (RFC 7518 §3.3)")
+    # The primes of faulty smart cards and TPMs are powers of 65537 modulo each small prime, and so is their product.
+    # Of sound keys one in 200 million is.
+    if all(modulus % prime in {pow(65537, power, prime) for power in range(prime)} for prime in _ROCA_PRIMES):
+        raise ValueError(f"holds {name} whose primes can be guessed (CVE-2017-15361): make another one")
 
 
 def thumbprint(public: Mapping[str, str]) -> str:

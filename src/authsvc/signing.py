@@ -154,6 +154,9 @@ class AccessTokenReader:
             self._free_bytes += _entry_bytes(oldest)
 
     def _verify(self, token: str) -> Identity:
+        return self._claims_of(_read_object(self._signed_payload(token)))
+
+    def _signed_payload(self, token: str) -> bytes:
         if len(token) > MAX_TOKEN_LENGTH:
             raise InvalidAccessTokenError("too_long")
         segments = token.split(".")
@@ -165,14 +168,18 @@ class AccessTokenReader:
             raise InvalidAccessTokenError("bad_signature")
         if not key.verifies(token.rpartition(".")[0].encode(), signature):
             raise InvalidAccessTokenError("bad_signature")
-        return self._claims_of(_read_object(payload))
+        return payload
 
-    def _key_of(self, header: dict[str, object]) -> VerificationKey:
-        kid, type_ = header.get("kid"), header.get("typ")
+    def _check_type(self, header: dict[str, object]) -> None:
+        type_ = header.get("typ")
         if not isinstance(type_, str) or type_.lower().removeprefix("application/") != TYPE:
             raise InvalidAccessTokenError("wrong_type")
+
+    def _key_of(self, header: dict[str, object]) -> VerificationKey:
+        self._check_type(header)
         if not _REFUSED_HEADERS.isdisjoint(header):
             raise InvalidAccessTokenError("unsupported_header")
+        kid = header.get("kid")
         key = self._keys.get(kid) if isinstance(kid, str) else None
         if key is None:
             raise InvalidAccessTokenError("unknown_key")
