@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import tracemalloc
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -21,8 +22,15 @@ SUBJECT, SESSION = UUID(int=1), UUID(int=2)
 ENTROPY = SystemEntropy()
 
 
+class WholeLife(SystemEntropy):
+    """Takes nothing off the life of a token."""
+
+    def token_bytes(self, size: int) -> bytes:
+        return bytes(size)
+
+
 def issuer_of(keys: KeySet, clock: FrozenClock) -> AccessTokenIssuer:
-    return AccessTokenIssuer(keys.signing, ISSUER, "authsvc", 900, clock, ENTROPY)
+    return AccessTokenIssuer(keys.signing, ISSUER, "authsvc", 900, clock, WholeLife())
 
 
 def reader_of(keys: KeySet, clock: FrozenClock, **options: Any) -> AccessTokenReader:
@@ -54,6 +62,15 @@ def test_a_token_says_what_rfc_9068_asks_and_reads_back(clock: FrozenClock, name
     assert reader_of(keys, clock).read(token.text) == claims
     assert token.expires_in == 900
     assert token.text not in repr(token)
+
+
+def test_the_lives_of_tokens_differ_by_up_to_a_twentieth_and_end_with_the_session(clock: FrozenClock) -> None:
+    issuer = AccessTokenIssuer(load_keys(tokens_of("EC")).signing, ISSUER, "authsvc", 900, clock, SystemEntropy())
+    lives = [issuer.issue(SUBJECT, SESSION).expires_in for _ in range(300)]
+    assert 855 < min(lives) < 870
+    assert 885 < max(lives) <= 900
+    soon = issuer.issue(SUBJECT, SESSION, not_after=clock.now() + timedelta(seconds=10.5))
+    assert soon.expires_in == part(soon.text, 1)["exp"] - part(soon.text, 1)["iat"] == 10
 
 
 def test_each_token_has_an_id_of_its_own(clock: FrozenClock) -> None:

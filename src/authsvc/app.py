@@ -1,9 +1,11 @@
 """The composition: Config in, two applications out. Every wire is visible here, in order."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -70,8 +72,10 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     keys = key_sets.load_keys(tokens)
 
     metrics = Metrics()
+    # A connection of its own: who follows must not stand in line behind what the others wait for.
+    follower = Database(dataclasses.replace(config.database, pool_size=1))
     revocations = Revocations(
-        lambda transaction_id: _look(database, transaction_id),
+        partial(_look, follower),
         clock,
         config.sessions.poll_seconds,
         config.sessions.stale_seconds,
@@ -144,11 +148,13 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
 
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
         await database.open()
+        await follower.open()
         await revocations.refresh()
         following = asyncio.get_running_loop().create_task(revocations.follow())
         yield
         following.cancel()
         await asyncio.wait([following])
+        await follower.close()
         await passwords.close()
         await database.close()
 

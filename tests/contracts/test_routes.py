@@ -25,6 +25,7 @@ GET /static/app.css
 GET /static/app.js
 GET /static/favicon.svg
 POST /api/auth/login
+POST /api/auth/refresh
 POST /api/auth/register
 POST /login
 POST /logout

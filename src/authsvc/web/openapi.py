@@ -11,9 +11,9 @@ from authsvc.refusals import Refusal
 from authsvc.web import problems
 from authsvc.web.bodies import JSON, SCHEMAS
 from authsvc.web.cookies import Cookies
-from authsvc.web.middleware import REQUEST_ID_HEADER, SAFE_METHODS
+from authsvc.web.middleware import REQUEST_ID_HEADER
 from authsvc.web.reading import FORM
-from authsvc.web.routes import Answer, Route
+from authsvc.web.routes import SAFE_METHODS, Answer, Route
 
 _READING = (refusals.UnsupportedMediaType, refusals.BodyTooLarge, refusals.BodyTimeout)
 _TOKEN = (refusals.MissingCredentials, refusals.InvalidRequest, refusals.InvalidToken)

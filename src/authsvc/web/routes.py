@@ -12,6 +12,7 @@ from aiohttp import web
 from authsvc.refusals import Refusal
 from authsvc.web.reading import Shape
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
