@@ -11,7 +11,7 @@ import click
 
 from authsvc import dev, key_rotation, key_sets, logs, operations
 from authsvc.clock import SystemClock
-from authsvc.config import Config, ConfigError, read_setting, settings
+from authsvc.config import Config, ConfigError, settings
 from authsvc.embedded import EmbeddedError
 from authsvc.server import ServerError, run
 from authsvc.store import migrations
@@ -128,7 +128,7 @@ def rotate(file: Path | None, output: Path | None, algorithm: str | None, *, in_
     source = operations.KeySource.of(os.environ, file)
     if in_place and source.file is None:
         _fail("--in-place needs a file: name it, or set AUTHSVC_JWT_KEYS_FILE.")
-    lifetime = read_setting(os.environ, "AUTHSVC_ACCESS_TOKEN_SECONDS")
+    lifetime = operations.token_lifetime(os.environ)
     try:
         rotation = key_rotation.rotate(
             source.text, algorithm=algorithm, lifetime_seconds=lifetime, now=SystemClock().now()

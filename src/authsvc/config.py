@@ -295,21 +295,6 @@ def settings() -> list[Setting]:
     return [setting for _section, _name, setting in _settings()]
 
 
-def read_setting(environ: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - a setting has the type of its field
-    """Return one setting, for a command that needs no other.
-
-    Raises:
-        ConfigError: its value cannot be used.
-    """
-    faults: list[str] = []
-    (setting,) = (setting for setting in settings() if setting.name == name)
-    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
-    value = _read_one(setting, given, faults)
-    if faults:
-        raise ConfigError(faults)
-    return value
-
-
 def _settings() -> Iterator[tuple[str, str, Setting]]:
     for section in fields(Config):
         for each in fields(cast("type[Any]", section.type)):

@@ -14,6 +14,9 @@ from authsvc.web.keys import MAX_AGE_SECONDS
 SINCE = "since"
 """When the key came into its state: seconds since the epoch (RFC 7519 §2, NumericDate). Never published."""
 
+_TURN: Mapping[str, str | None] = {NEXT: CURRENT, CURRENT: PREVIOUS, PREVIOUS: None}
+# So that a reader that knows no states, and signs with the first key, signs with the right one.
+_ORDER = (CURRENT, NEXT, PREVIOUS)
 _BECAME = {
     (NEXT, CURRENT): "was published, and signs from now on",
     (CURRENT, CURRENT): "signs as before",
@@ -37,7 +40,7 @@ class Rotation:
 
 def first_set(algorithm: str, now: datetime) -> str:
     """Return a private JWK set with one new key, which signs."""
-    return _text({"keys": [_new_key(algorithm, CURRENT, now)]})
+    return _text({"keys": [_in_state(key_sets.generate_key(algorithm), CURRENT, now)]})
 
 
 def rotate(text: str, *, algorithm: str | None, lifetime_seconds: int, now: datetime) -> Rotation:
@@ -50,32 +53,28 @@ def rotate(text: str, *, algorithm: str | None, lifetime_seconds: int, now: date
         ValueError: a sentence on what is wrong with the set.
     """
     environment.jwk_set(text)
-    before = key_sets.read_key_set(text)
+    kids = list(key_sets.read_key_set(text).verification)
     document: dict[str, Any] = json.loads(text)
     members: list[dict[str, Any]] = document["keys"]
-    states = key_sets.states_of(members)
-    turns = NEXT in states
-    moves = {NEXT: CURRENT, CURRENT: PREVIOUS, PREVIOUS: None} if turns else {CURRENT: CURRENT, PREVIOUS: PREVIOUS}
-    # In this order a reader that knows no states, and signs with the first key, signs with the right one.
-    kept: dict[str, list[dict[str, Any]]] = {CURRENT: [], NEXT: [], PREVIOUS: []}
-    became: list[str] = []
-    for member, state, kid in zip(members, states, before.verification, strict=True):
-        then = moves[state]
-        became.append(f"{kid} {_BECAME[state, then]}.")
-        if then is not None:
-            kept[then].append(_in_state(member, then, now) if then != state else {**member, "state": then})
-    (current,) = kept[CURRENT]
-    new = _new_key(algorithm or key_sets.algorithm_of(current), NEXT, now)
-    kept[NEXT].append(new)
+    before = key_sets.states_of(members)
     wait = MAX_AGE_SECONDS + lifetime_seconds + LEEWAY_SECONDS
     warning = _warning(members, wait, now)
+    after = [_TURN[state] if NEXT in before else state for state in before]
+    kept = [
+        {**member, "state": then} if then == state else _in_state(member, then, now)
+        for member, state, then in zip(members, before, after, strict=True)
+        if then is not None
+    ]
+    (current,) = (member for member in kept if member["state"] == CURRENT)
+    new = _in_state(key_sets.generate_key(algorithm or key_sets.algorithm_of(current)), NEXT, now)
     return Rotation(
-        _text({**document, "keys": [member for each in kept.values() for member in each]}),
-        [*became, f"{new['kid']} is new: it is published, and signs after the next rotation."],
+        _text({**document, "keys": sorted([*kept, new], key=lambda member: _ORDER.index(member["state"]))}),
+        [f"{kid} {_BECAME[state, then]}." for kid, state, then in zip(kids, before, after, strict=True)]
+        + [f"{new['kid']} is new: it is published, and signs after the next rotation."],
         f"Roll this set out to every instance. Then wait at least {wait} seconds before you rotate again:"
         f" {MAX_AGE_SECONDS} while services keep the old key set, {lifetime_seconds + LEEWAY_SECONDS} until the last"
         " token of the old key has expired.",
-        warning if turns else None,
+        warning if NEXT in before else None,
     )
 
 
@@ -98,10 +97,6 @@ def _moments(members: Sequence[Mapping[str, Any]]) -> Iterator[int]:
             raise ValueError(f"holds key {number} whose {SINCE} is no whole number of seconds since 1970")
         if SINCE in member:
             yield since
-
-
-def _new_key(algorithm: str, state: str, now: datetime) -> dict[str, Any]:
-    return _in_state(key_sets.generate_key(algorithm), state, now)
 
 
 def _in_state(member: Mapping[str, Any], state: str, now: datetime) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import click
 
 from authsvc import emails, import_files, resources
 from authsvc.clock import SystemClock
-from authsvc.config import Config
+from authsvc.config import Config, settings
 from authsvc.emails import EmailAddress, InvalidEmailError
 from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
@@ -107,6 +107,19 @@ class KeySource:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise OperationError(f"{path} cannot be read ({reason}).") from None
+
+
+def token_lifetime(environ: Mapping[str, str]) -> int:
+    """Return how many seconds an access token is good, as `serve` would read it from `environ`.
+
+    Raises:
+        OperationError: the setting cannot be used.
+    """
+    (setting,) = (setting for setting in settings() if setting.name == "AUTHSVC_ACCESS_TOKEN_SECONDS")
+    try:
+        return int(str(setting.parse(environ.get(setting.name) or setting.default or "")))
+    except ValueError as error:
+        raise OperationError(f"{setting.name} {error}.") from None
 
 
 def write_private(path: Path, text: str) -> None:

@@ -78,7 +78,13 @@ class KeysDoor:
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
         return [
-            _route(JWKS_PATH, self.published, "JwkSet", "The keys that verify access tokens", "The public JWK set."),
+            _route(
+                JWKS_PATH,
+                self.published,
+                "JwkSet",
+                "The keys that verify access tokens",
+                "The public JWK set; empty for HS256.",
+            ),
             _route(
                 "/.well-known/oauth-authorization-server",
                 self.metadata(),
