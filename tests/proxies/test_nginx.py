@@ -88,7 +88,7 @@ async def nginx(nginx_binary: str, client: Client, backend: Backend, tmp_path: P
     (tmp_path / "example.conf").write_text(example)
     # Its workers would else be nobody, who may not enter this folder.
     (tmp_path / "nginx.conf").write_text(MAIN.format(folder=tmp_path, user="user root;" if os.geteuid() == 0 else ""))
-    command = [nginx_binary, "-e", "stderr", "-p", tmp_path, "-c", tmp_path / "nginx.conf"]
+    command = [nginx_binary, "-e", "stderr", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     with (tmp_path / "said").open("wb") as said:
         process = await asyncio.create_subprocess_exec(*command, stderr=said)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", cookie_jar=aiohttp.DummyCookieJar()) as session:
