@@ -32,7 +32,7 @@ from authsvc.session_tokens import SessionTokens
 from authsvc.signing import AccessTokenIssuer, AccessTokenReader
 from authsvc.store import sessions as session_store
 from authsvc.store.database import Database
-from authsvc.web import routes
+from authsvc.web import routes, verify
 from authsvc.web.cookies import Cookies
 from authsvc.web.docs import DocsDoor
 from authsvc.web.form_tokens import FormTokens
@@ -121,6 +121,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         *SessionsDoor(sessions).routes(),
         *LogoutDoor(sessions, cookies, form_tokens).routes(),
         *ProfileDoor(profile, pages, form_tokens).routes(),
+        *verify.routes(),
         *KeysDoor(keys.published(), tokens.issuer, http.public_url).routes(),
         *pages.routes(),
     ]

@@ -26,6 +26,8 @@ are listed below. A path answers HEAD wherever it answers GET; a method that it 
 `Allow`, and an unknown path 404. Only a request that is not well-formed HTTP is answered 400 in plain text.
 """
 _TEXT = {"type": "string"}
+_ID = {"type": "string", "format": "uuid"}
+_PATH_PARAMETERS = {"path": {"type": "string", "description": "The rest of the address, slashes included."}}
 _VERSION = version("authsvc")
 _PROBLEM = {
     "type": "object",
@@ -118,7 +120,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {**_good(route.answers), **_bad(route)},
     }
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS.get(name, _ID)}
         for name in re.findall(r"{(\w+)}", route.path)
     ] + [
         {"name": name, "in": "header", "required": False, "schema": _TEXT, "description": text}
