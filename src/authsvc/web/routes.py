@@ -29,7 +29,11 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """One method at one path. Not public unless it says so: a forgotten route is closed."""
+    """One method at one path. Not public unless it says so: a forgotten route is closed.
+
+    Good answers of a `quiet` route leave no line in the log: it is asked at each request of other services, and the
+    metrics count it.
+    """
 
     method: str
     path: str
@@ -39,6 +43,7 @@ class Route:
     tag: str = "Authentication"
     public: bool = False
     page: bool = False
+    quiet: bool = False
     reads: "Shape[Any] | None" = None
     reads_headers: Mapping[str, str] | None = None
     refuses: tuple[type[Refusal], ...] = ()

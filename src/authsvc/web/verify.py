@@ -31,7 +31,7 @@ async def any_method(request: web.Request) -> web.Response:
 
 def _headers(request: web.Request) -> dict[str, str]:
     identity = request[IDENTITY]
-    return {USER_ID: str(identity.subject), SESSION_ID: str(identity.session_id)}
+    return {USER_ID: identity.subject_text, SESSION_ID: identity.session_text}
 
 
 def routes() -> list[Route]:
@@ -44,6 +44,7 @@ def routes() -> list[Route]:
             summary="Who is asking, for a reverse proxy",
             answers=(Answer(204, "The request may pass.", headers=_WHO),),
             tag="Proxies",
+            quiet=True,
         ),
         *(
             Route(
@@ -53,6 +54,7 @@ def routes() -> list[Route]:
                 summary=f"Who is asking with {method}, for Envoy's ext_authz",
                 answers=(Answer(200, "The request may pass.", headers=_WHO),),
                 tag="Proxies",
+                quiet=True,
             )
             for method in _METHODS
         ),
