@@ -98,7 +98,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         clock=clock,
         cache_bytes=tokens.cache_bytes,
     )
-    refresh_tokens = RefreshTokens(_refresh_keys(config))
+    refresh_tokens = RefreshTokens(refresh_keys(config))
     session_tokens = SessionTokens(issuer, refresh_tokens, config.sessions, clock)
 
     register = Register(database, passwords, policy, clock, entropy)
@@ -170,7 +170,8 @@ async def _look(database: Database, transaction_id: int) -> tuple[list[tuple[UUI
     return [(each.session_id, each.expires_at) for each in died], next_transaction_id
 
 
-def _refresh_keys(config: Config) -> list[bytes]:
+def refresh_keys(config: Config) -> list[bytes]:
+    """Return the secrets that refresh tokens are made with: the first makes them, all check them."""
     secret = config.sessions.refresh_secret
     if secret is None:
         return key_sets.derived_keys(config.tokens, b"refresh token")
