@@ -7,8 +7,8 @@ import asyncio
 import dataclasses
 import html
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -21,11 +21,13 @@ from authsvc.config import PROFILES, Config, DatabaseUrl
 from authsvc.entropy import SystemEntropy
 from authsvc.refusals import Refusal
 from authsvc.signing import AccessTokenIssuer
+from authsvc.store.database import Database
 from authsvc.web import openapi, problems, reading, routes
 from authsvc.web.routes import ROUTES, Route
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
 
+STRANGER = {"client_id": str(UUID(int=3)), "client_secret": "guessed"}
 PERSON = {"email": make.EMAIL, "password": make.PASSWORD}
 
 
@@ -35,12 +37,13 @@ class Stage:
 
     client: Client
     token: str
+    service: Mapping[str, str] = field(default_factory=lambda: STRANGER)
 
     async def send(self, route: Route, **options: Any) -> ClientResponse:
         return await self.client.request(route.method, route.path, allow_redirects=False, **options)
 
     async def send_body(self, route: Route, data: object, **headers: str) -> ClientResponse:
-        content_type = reading.FORM if route.page else reading.JSON
+        content_type = reading.FORM if route.reads_form else reading.JSON
         return await self.send(route, data=data, headers={"Content-Type": content_type, **headers})
 
     async def send_good(self, route: Route, fields: dict[str, str], **headers: str) -> ClientResponse:
@@ -48,6 +51,8 @@ class Stage:
             headers |= make.bearer(self.token)
         if route.method == "GET":
             return await self.send(route, headers=headers)
+        if route.client:
+            return await self.send(route, data={"token": self.token, **self.service}, headers=headers)
         if not route.page:
             return await self.send(route, json=fields, headers=headers)
         page = await (await self.client.get("/login")).text()
@@ -106,6 +111,8 @@ PROVOKE: dict[type[Refusal], Send] = {
     refusals.InvalidJson: body("{"),
     refusals.InvalidForm: body("next=/&next=/"),
     refusals.StaleForm: without_its_token,
+    refusals.InvalidTokenRequest: body("client_secret=a", Authorization="Basic Yjpj"),
+    refusals.InvalidClient: fields(),
     refusals.InvalidInput: fields(email="nobody"),
     refusals.EmailTaken: twice,
     refusals.InvalidCredentials: fields(**PERSON),
@@ -189,7 +196,9 @@ async def test_the_unforeseen_is_a_problem_without_details_on_every_route(
         assert "secret detail" not in await response.text()
 
 
-async def test_every_described_good_answer_is_given(service: Service, serve: Serve, token: str) -> None:
+async def test_every_described_good_answer_is_given(
+    service: Service, serve: Serve, token: str, database: Database
+) -> None:
     given: set[tuple[str, str, int]] = set()
 
     async def remember(request: web.Request, response: web.StreamResponse) -> None:
@@ -197,7 +206,7 @@ async def test_every_described_good_answer_is_given(service: Service, serve: Ser
             given.add((route.method, route.path, response.status))
 
     service.public.on_response_prepare.append(remember)
-    stage = Stage(await serve(service.public), token)
+    stage = Stage(await serve(service.public), token, await make.service(database))
     table = {(route.method, route.path): route for route in table_of(service)}
     await stage.send_good(table["POST", "/api/auth/register"], PERSON)
     await stage.send_good(table["POST", "/register"], PERSON | {"email": "grace@example.com"})
@@ -205,7 +214,12 @@ async def test_every_described_good_answer_is_given(service: Service, serve: Ser
     for (method, path), route in table.items():
         if method == "GET" and path != "/api/auth/me":
             await stage.send(route)
+    for path in ("/api/auth/introspect", "/api/auth/revoke"):
+        await stage.send_good(table["POST", path], {})
     await stage.send_good(table["POST", "/api/auth/login"], PERSON, **{"Token-Delivery": "cookie"})
+    for (_, path), route in table.items():
+        if path.startswith("/api/auth/verify"):
+            await stage.send(route)
     await stage.send(table["GET", "/api/auth/me"])
     await stage.send(table["GET", "/account"])
     await stage.send_good(table["POST", "/login"], PERSON)
