@@ -37,6 +37,16 @@ with ended as (
 )
 select subject, id as session_id, access_until from ended;
 
+-- name: end(id)^
+with ended as (
+  delete from sessions
+  where id = :id
+  returning id, subject, access_until
+), revoked as (
+  insert into revocations (session_id, expires_at) select id, access_until from ended
+)
+select subject, id as session_id, access_until from ended;
+
 -- name: end_session(id, subject)^
 with ended as (
   delete from sessions

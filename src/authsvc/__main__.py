@@ -188,5 +188,33 @@ def import_(file: Path, *, strict: bool) -> None:
         sys.exit(os.EX_DATAERR)
 
 
+@cli.group()
+def clients() -> None:
+    """Services that may introspect and revoke tokens."""
+
+
+@clients.command(name="create")
+@click.argument("name")
+def create_client(name: str) -> None:
+    """Give the service NAME a credential, and print it: the secret is shown this once, and not kept."""
+    made = operations.create_client(_config(), name)
+    click.echo(f"client_id={made.client.id}\nclient_secret={made.secret}")
+
+
+@clients.command(name="list")
+def list_clients() -> None:
+    """Print each service with its client_id, and since when it has it."""
+    for client in operations.list_clients(_config()):
+        click.echo(f"{client.id}  {client.created_at:%Y-%m-%d}  {client.name}")
+
+
+@clients.command(name="delete")
+@click.argument("name")
+def delete_client(name: str) -> None:
+    """Take the credential of the service NAME back, at once."""
+    operations.delete_client(_config(), name)
+    click.echo(f"deleted {name}")
+
+
 if __name__ == "__main__":
     main()

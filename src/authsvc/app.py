@@ -16,11 +16,14 @@ from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
 from authsvc.events import Event
+from authsvc.flows.clients import ClientCheck
+from authsvc.flows.introspect import Introspect
 from authsvc.flows.login import Login
 from authsvc.flows.profile import Profile
 from authsvc.flows.readiness import ReadinessCheck
 from authsvc.flows.refresh import Refresh
 from authsvc.flows.register import Register
+from authsvc.flows.revoke import Revoke
 from authsvc.flows.session_check import SessionCheck
 from authsvc.flows.sessions import Sessions
 from authsvc.metrics import Metrics
@@ -39,6 +42,7 @@ from authsvc.web.form_tokens import FormTokens
 from authsvc.web.forms import Forms
 from authsvc.web.guard import Guard
 from authsvc.web.health import AdminDoor
+from authsvc.web.introspect import IntrospectDoor
 from authsvc.web.keys import KeysDoor
 from authsvc.web.login import LoginDoor
 from authsvc.web.logout import LogoutDoor
@@ -49,6 +53,7 @@ from authsvc.web.profile import ProfileDoor
 from authsvc.web.reading import MAX_BODY_BYTES
 from authsvc.web.refresh import RefreshDoor
 from authsvc.web.register import RegisterDoor
+from authsvc.web.revoke import RevokeDoor
 from authsvc.web.sessions import SessionsDoor
 
 
@@ -106,6 +111,9 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     refresh = Refresh(database, session_tokens, clock)
     sessions = Sessions(database, session_tokens, clock)
     session_check = SessionCheck(revocations, database, session_tokens, clock)
+    client_check = ClientCheck(database)
+    introspect = Introspect(reader, session_check, session_tokens, database, clock)
+    revoke = Revoke(reader, refresh_tokens, database)
     profile = Profile(database)
     readiness = ReadinessCheck(database)
 
@@ -122,6 +130,8 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         *LogoutDoor(sessions, cookies, form_tokens).routes(),
         *ProfileDoor(profile, pages, form_tokens).routes(),
         *verify.routes(),
+        *IntrospectDoor(client_check, introspect).routes(),
+        *RevokeDoor(client_check, revoke).routes(),
         *KeysDoor(keys.published(), tokens.issuer, http.public_url).routes(),
         *pages.routes(),
     ]

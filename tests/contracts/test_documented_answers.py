@@ -7,8 +7,8 @@ import asyncio
 import dataclasses
 import html
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,7 @@ from tests import make
 from tests.conftest import Client, FrozenClock, Serve
 from tests.web.helpers import form, send
 
+STRANGER = {"client_id": str(UUID(int=3)), "client_secret": "guessed"}
 PERSON = {"email": make.EMAIL, "password": make.PASSWORD}
 SUBJECT, SESSION = UUID(int=1), UUID(int=2)
 STATIC = ("/static/app.css", "/static/app.js", "/static/favicon.svg")
@@ -42,13 +43,14 @@ class Stage:
     client: Client
     token: str
     refresh_token: str
+    service: Mapping[str, str] = field(default_factory=lambda: STRANGER)
 
     async def send(self, route: Route, **options: Any) -> ClientResponse:
         path = re.sub(r"{\w+}", str(SESSION), route.path)
         return await self.client.request(route.method, path, allow_redirects=False, **options)
 
     async def send_body(self, route: Route, data: object, **headers: str) -> ClientResponse:
-        content_type = reading.FORM if route.page else reading.JSON
+        content_type = reading.FORM if route.reads_form else reading.JSON
         return await self.send(
             route, data=data, headers={"Content-Type": content_type, **self._known(route), **headers}
         )
@@ -58,6 +60,8 @@ class Stage:
         headers = self._known(route)
         if not route.has_body:
             return await self.send(route, headers=headers)
+        if route.client:
+            return await self.send(route, data={"token": self.token, **self.service}, headers=headers)
         known = {**PERSON, "refresh_token": self.refresh_token}
         named = route.reads.fields if route.reads else {}
         fields = {name: known[name] for name in named if name in known} | given
@@ -125,6 +129,8 @@ PROVOKE: dict[type[Refusal], Send] = {
     refusals.InvalidJson: body("{"),
     refusals.InvalidForm: body("next=/&next=/"),
     refusals.StaleForm: body("next=/"),
+    refusals.InvalidTokenRequest: body("client_secret=a", Authorization="Basic Yjpj"),
+    refusals.InvalidClient: fields(),
     refusals.InvalidInput: of_the_wrong_kind,
     refusals.InvalidGrant: fields(refresh_token="x" * 52),
     refusals.EmailTaken: twice,
@@ -225,7 +231,7 @@ async def test_the_unforeseen_is_a_problem_without_details_on_every_route(
         assert "secret detail" not in await response.text()
 
 
-async def test_every_described_good_answer_is_given(service: Service, serve: Serve) -> None:
+async def test_every_described_good_answer_is_given(service: Service, serve: Serve, database: Database) -> None:
     given: set[tuple[str, str, int]] = set()
 
     async def remember(request: web.Request, response: web.StreamResponse) -> None:
@@ -234,12 +240,12 @@ async def test_every_described_good_answer_is_given(service: Service, serve: Ser
 
     service.public.on_response_prepare.append(remember)
     client = await serve(service.public)
-    await walk(client)
+    await walk(client, await make.service(database))
     described = {(route.method, route.path, answer.status) for route in table_of(service) for answer in route.answers}
     assert {each for each in given if each[2] < 400} == described
 
 
-async def walk(client: Client) -> None:
+async def walk(client: Client, service: Mapping[str, str]) -> None:
     """Use the whole service, once each way."""
     await make.user(client)
     for path in ("/", "/login", "/register", "/account", "/api/docs", "/api/openapi.json", *STATIC):
@@ -247,11 +253,11 @@ async def walk(client: Client) -> None:
     for path in ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server"):
         found = await client.get(path)
         await client.get(path, headers={"If-None-Match": found.headers["ETag"]})
-    await in_a_program(client)
+    await in_a_program(client, service)
     await in_a_browser(client)
 
 
-async def in_a_program(client: Client) -> None:
+async def in_a_program(client: Client, service: Mapping[str, str]) -> None:
     pair = await (await client.post("/api/auth/login", json=PERSON)).json()
     pair = await (await client.post("/api/auth/refresh", json={"refresh_token": pair["refresh_token"]})).json()
     known = make.bearer(pair["access_token"])
@@ -261,6 +267,11 @@ async def in_a_program(client: Client) -> None:
     sessions = await (await client.get("/api/auth/sessions", headers=known)).json()
     (ended,) = [session["id"] for session in sessions["sessions"] if not session["current"]]
     await client.delete(f"/api/auth/sessions/{ended}", headers=known)
+    await client.get("/api/auth/verify", headers=known)
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        await client.request(method, "/api/auth/verify/envoy/any/path", headers=known)
+    for path in ("introspect", "revoke"):
+        await client.post(f"/api/auth/{path}", data={"token": "any", **service})
     await client.post("/api/auth/logout", headers=known)
     other = await make.access_token(client)
     await client.post("/api/auth/logout-all", headers=make.bearer(other))

@@ -24,9 +24,11 @@ GET /register
 GET /static/app.css
 GET /static/app.js
 GET /static/favicon.svg
+POST /api/auth/introspect
 POST /api/auth/login
 POST /api/auth/refresh
 POST /api/auth/register
+POST /api/auth/revoke
 POST /login
 POST /logout
 POST /register

@@ -7,6 +7,7 @@ import pytest
 
 from authsvc import resources
 from authsvc.events import SessionEnded
+from authsvc.store.clients import Client
 from authsvc.store.credentials import Credential
 from authsvc.store.database import Database
 from authsvc.store.journal import Entry
@@ -18,12 +19,17 @@ FILES = sorted(path.stem for path in resources.folder("sql").glob("*.sql"))
 STATEMENTS = {(file, name): query for file in FILES for name, query in queries(file).items()}
 # What each statement feeds: a dataclass, or the columns that its function reads by name.
 FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
+    ("clients", "all_clients"): Client,
+    ("clients", "client_secret_hash"): ("secret_hash",),
+    ("clients", "delete_client"): ("id",),
+    ("clients", "insert_client"): Client,
     ("credentials", "credential_by_email"): Credential,
     ("credentials", "credential_by_subject"): Credential,
     ("credentials", "replace_password_hash"): ("subject",),
     ("journal", "append_journal"): ("id",),
     ("journal", "journal_of"): Entry,
     ("schema", "applied_migrations"): ("migration_id",),
+    ("sessions", "end"): SessionEnded,
     ("sessions", "end_oldest_sessions"): SessionEnded,
     ("sessions", "end_reused"): SessionEnded,
     ("sessions", "end_session"): SessionEnded,

@@ -80,13 +80,13 @@ async def test_a_known_session_passes_without_the_database_until_what_is_known_i
         await problem(await client.get(path, headers=make.bearer(token)), 503, "temporarily_unavailable")
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/", "/orders/7?page=2", "//x", "/a%2Fb", "/{path}"])
-async def test_envoy_is_answered_200_whatever_the_client_asked_for(method: str, path: str, client: Client) -> None:
+async def test_envoy_is_answered_200_whatever_the_client_asked_for(client: Client) -> None:
     token, user_id, session_id = await logged_in(client)
-    response = await client.request(method, ENVOY + path, headers=make.bearer(token))
-    assert (response.status, await response.read()) == (200, b"")
-    assert (response.headers[USER_ID], response.headers[SESSION_ID]) == (user_id, session_id)
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        for path in ("/", "/orders/7?page=2", "//x", "/a%2Fb", "/{path}"):
+            response = await client.request(method, ENVOY + path, headers=make.bearer(token))
+            assert (response.status, await response.read()) == (200, b""), (method, path)
+            assert (response.headers[USER_ID], response.headers[SESSION_ID]) == (user_id, session_id)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,12 @@ async def end_reused(connection: Connection, *, session_id: UUID, counter: int) 
     return None if row is None else SessionEnded(**row)
 
 
+async def end(connection: Connection, *, session_id: UUID) -> SessionEnded | None:
+    """End a session, whosever it is; None where it has ended."""
+    row = await _QUERIES["end"].row(connection, id=session_id)
+    return None if row is None else SessionEnded(**row)
+
+
 async def end_one(connection: Connection, *, session_id: UUID, subject: UUID) -> SessionEnded | None:
     """End one session of an account; None where it has no such session."""
     row = await _QUERIES["end_session"].row(connection, id=session_id, subject=subject)

@@ -21,6 +21,7 @@ _TIME = {"type": "string", "format": "date-time"}
 USER_SCHEMA = {"$ref": "#/components/schemas/User"}
 TOKENS_SCHEMA = {"$ref": "#/components/schemas/Tokens"}
 SESSIONS_SCHEMA = {"$ref": "#/components/schemas/Sessions"}
+INTROSPECTION_SCHEMA = {"$ref": "#/components/schemas/Introspection"}
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "User": {
         "type": "object",
@@ -85,6 +86,23 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "required": ["sessions"],
         "additionalProperties": False,
         "properties": {"sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}}},
+    },
+    "Introspection": {
+        "type": "object",
+        "description": "What a token is worth (RFC 7662 §2.2). An inactive one has no other member.",
+        "required": ["active"],
+        "additionalProperties": False,
+        "properties": {
+            "active": {"type": "boolean"},
+            "token_type": {"enum": ["Bearer", "refresh_token"]},
+            "sub": {"type": "string", "format": "uuid", "description": "The account."},
+            "sid": {"type": "string", "format": "uuid", "description": "The session."},
+            "exp": {"type": "integer", "description": "When it expires, in seconds since the epoch."},
+            "iss": {"type": "string", "description": "Of an access token, as the next three."},
+            "aud": {"type": "string"},
+            "iat": {"type": "integer"},
+            "jti": {"type": "string", "format": "uuid"},
+        },
     },
     "JwkSet": {
         "type": "object",

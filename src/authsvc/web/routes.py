@@ -44,6 +44,8 @@ class Route:
     public: bool = False
     page: bool = False
     quiet: bool = False
+    client: bool = False
+    """For services: a form as OAuth has it, with the credential of the service, which is no matter of the guard."""
     reads: "Shape[Any] | None" = None
     reads_headers: Mapping[str, str] | None = None
     refuses: tuple[type[Refusal], ...] = ()
@@ -52,6 +54,11 @@ class Route:
     def has_body(self) -> bool:
         """Whether it reads a body: a page's form always has its token."""
         return self.reads is not None or (self.page and self.method == "POST")
+
+    @property
+    def reads_form(self) -> bool:
+        """Whether the body is an URL-encoded form, not JSON."""
+        return self.page or self.client
 
 
 ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route]] = web.AppKey("ROUTES")
