@@ -114,9 +114,9 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         *RegisterDoor(register, forms).routes(),
         *LoginDoor(login, policy, cookies, forms).routes(),
         *RefreshDoor(refresh, cookies).routes(),
-        *SessionsDoor(sessions).routes(),
+        *SessionsDoor(sessions, forms).routes(),
         *LogoutDoor(sessions, cookies, form_tokens).routes(),
-        *ProfileDoor(profile, pages, form_tokens).routes(),
+        *ProfileDoor(profile, sessions, pages, form_tokens).routes(),
         *KeysDoor(keys.published()).routes(),
         *pages.routes(),
     ]

@@ -17,7 +17,6 @@ from authsvc.web.routes import Answer, Route
 
 _READING = (refusals.UnsupportedMediaType, refusals.BodyTooLarge, refusals.BodyTimeout)
 _TOKEN = (refusals.MissingCredentials, refusals.InvalidRequest, refusals.InvalidToken)
-_LOGIN = {refusals.MissingCredentials}
 _ABOUT = """\
 Register, log in, and ask who is asking.
 
@@ -103,8 +102,7 @@ def refusals_of(route: Route) -> list[type[Refusal]]:
         found.add(refusals.InvalidInput)
     if not route.public:
         found.add(refusals.DatabaseUnavailable)
-        # A page leads who is not logged in to the login instead; what it is sent is not read from Authorization.
-        found |= _LOGIN if route.page and route.method not in SAFE_METHODS else set()
+        # A page leads who is not logged in to the login instead.
         found |= set() if route.page else set(_TOKEN)
     return sorted(found, key=lambda kind: (problems.status_and_title(kind)[0], kind.code))
 

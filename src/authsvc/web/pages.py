@@ -1,7 +1,7 @@
 """The browser's pages: jinja2 with strict undefined, one dataclass a page, and the static files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -64,14 +64,28 @@ class LoginPage(FormPage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SessionRow:
+    """One place where the account is logged in; `name` is that of the browser, `current` the one that asks."""
+
+    id: str
+    name: str
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime
+    current: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class AccountPage(Page):
-    """The account of who is logged in."""
+    """The account of who is logged in; `notice` says what just happened."""
 
     template: ClassVar[str] = "account.html"
     form_token: str
     email: str
     subject: str
     created_at: datetime
+    sessions: Sequence[SessionRow]
+    notice: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
