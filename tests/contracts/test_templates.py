@@ -14,7 +14,7 @@ from authsvc import resources
 from authsvc.app import compose
 from authsvc.config import Config
 from authsvc.web import openapi
-from authsvc.web.pages import HomePage, Page, Pages, SessionRow
+from authsvc.web.pages import ActivityRow, HomePage, Page, Pages, SessionRow
 from authsvc.web.routes import ROUTES
 from tests.conftest import SIGNING_KEYS
 
@@ -28,7 +28,7 @@ def family(kind: type[Page]) -> Iterator[type[Page]]:
         yield from family(child)
 
 
-ROWS = (SessionRow,)
+ROWS = (SessionRow, ActivityRow)
 PAGES = [kind for kind in family(Page) if "template" in vars(kind)]
 
 

@@ -89,6 +89,43 @@ class AccountPage(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangePasswordPage(FormPage):
+    """Choose another password; `account` is the address of who is logged in."""
+
+    template: ClassVar[str] = "change_password.html"
+    account: str
+    password_min_length: int
+    password_max_length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteAccountPage(FormPage):
+    """Delete the account of this address."""
+
+    template: ClassVar[str] = "delete_account.html"
+    account: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityRow:
+    """One thing that happened, in a sentence; a warning is what nobody does on purpose."""
+
+    sentence: str
+    is_warning: bool
+    at: datetime
+    address: str | None
+    browser: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityPage(Page):
+    """What happened to the account, the newest first."""
+
+    template: ClassVar[str] = "activity.html"
+    entries: Sequence[ActivityRow]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProblemPage(Page):
     """A refusal, for a person."""
 
