@@ -58,6 +58,13 @@ with ended as (
 )
 select subject, id as session_id, access_until from ended;
 
+-- name: hold_session(id, subject)^
+-- Only one that nobody is ending: to wait for who does, with other sessions locked, could be to wait for each other.
+select id
+from sessions
+where id = :id and subject = :subject
+for key share skip locked;
+
 -- name: end_oldest_sessions(subject, kept)
 -- All but the `kept` last used.
 with ended as (

@@ -28,7 +28,7 @@ def family(kind: type[Page]) -> Iterator[type[Page]]:
         yield from family(child)
 
 
-ROWS = (SessionRow, ActivityRow)
+ROWS: tuple[type, ...] = (SessionRow, ActivityRow)
 PAGES = [kind for kind in family(Page) if "template" in vars(kind)]
 
 
@@ -59,14 +59,13 @@ def filled(kind: type[Any], text: str, document: Mapping[str, Any], *, sparse: b
         int: 403,
         bool: not sparse,
         datetime: datetime(2026, 11, 22, tzinfo=UTC),
-        Mapping[str, str]: {} if sparse else {"email": text, "password": text},
+        Mapping[str, str]: {} if sparse else dict.fromkeys(("email", "password", "current_password", "new_password"), text),
         Mapping[str, Any]: document,
     }
-    for row in ROWS:
-        if kind is not row:
-            examples[Sequence[row]] = (
-                [] if sparse else [filled(row, text, document, sparse=each) for each in (True, False)]
-            )
+    if kind not in ROWS:
+        rows = {row: [filled(row, text, document, sparse=each) for each in (True, False)] for row in ROWS}
+        examples[Sequence[SessionRow]] = [] if sparse else rows[SessionRow]
+        examples[Sequence[ActivityRow]] = [] if sparse else rows[ActivityRow]
     hints = get_type_hints(kind)
     return kind(**{field.name: examples[hints[field.name]] for field in dataclasses.fields(kind)})
 

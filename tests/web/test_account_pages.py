@@ -60,7 +60,7 @@ async def test_nobody_is_offered_to_log_out_elsewhere_who_is_logged_in_here_alon
 async def test_a_button_ends_the_session_beside_it_and_no_other(client: Client) -> None:
     elsewhere = await _logged_in_twice(client)
     sent = await send(client, END, await form(client, "/account"))
-    assert _led_to(sent) == (303, "/account?notice=session-ended")
+    assert _led_to(sent) == (303, "/account?notice=session_ended")
     assert (await client.get(ME, headers=make.bearer(elsewhere))).status == 401
     page = await _page(client, sent.headers["Location"])
     assert "That browser is logged out." in page
@@ -70,7 +70,7 @@ async def test_a_button_ends_the_session_beside_it_and_no_other(client: Client) 
 async def test_every_other_session_is_ended_and_this_one_stays(client: Client) -> None:
     elsewhere = await _logged_in_twice(client)
     sent = await send(client, END_OTHERS, await form(client, "/account"))
-    assert _led_to(sent) == (303, "/account?notice=others-ended")
+    assert _led_to(sent) == (303, "/account?notice=others_ended")
     assert (await client.get(ME, headers=make.bearer(elsewhere))).status == 401
     assert "Every other browser is logged out." in await _page(client, sent.headers["Location"])
 
@@ -115,7 +115,7 @@ async def test_a_button_still_works_when_the_access_token_has_expired(client: Cl
     fields = await form(client, "/account")
     clock.advance(ACCESS_IS_OVER)
     sent = await send(client, END, fields)
-    assert _led_to(sent) == (303, "/account?notice=session-ended")
+    assert _led_to(sent) == (303, "/account?notice=session_ended")
     assert {name: bool(cookie.value) for name, cookie in sent.cookies.items()} == {
         "access_token": True,
         "refresh_token": True,
@@ -146,7 +146,7 @@ async def test_who_was_logged_out_elsewhere_is_led_to_the_login_and_told(client:
     here = next(session["id"] for session in listed if not session["current"])
     assert (await client.delete(f"{SESSIONS}/{here}", headers=elsewhere)).status == 204
     sent = await send(client, END, fields)
-    assert _led_to(sent) == (303, "/login?notice=logged-out")
+    assert _led_to(sent) == (303, "/login?notice=logged_out")
     login = await client.get(sent.headers["Location"])
     assert "You are no longer logged in, and nothing was changed." in await login.text()
     assert {name: login.cookies[name].value for name in ("access_token", "refresh_token")} == {

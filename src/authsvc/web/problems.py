@@ -18,6 +18,7 @@ from authsvc import refusals
 from authsvc.refusals import Refusal
 from authsvc.web import notices, redirects
 from authsvc.web.middleware import REQUEST_ID, SAFE_METHODS
+from authsvc.web.notices import Notice
 from authsvc.web.pages import Pages, ProblemPage
 from authsvc.web.routes import Handler, route_of
 
@@ -133,7 +134,7 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
         if isinstance(refusal, refusals.Unauthenticated):
             if request.method in SAFE_METHODS:
                 return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
-            return notices.see_other("/login", notices.LOGGED_OUT)
+            return notices.see_other("/login", Notice.LOGGED_OUT)
         status, title = status_and_title(type(refusal))
         page = ProblemPage(title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID])
         return pages.response(page, status=status, headers=headers_of(refusal))

@@ -11,6 +11,7 @@ from authsvc.web import notices
 from authsvc.web.bodies import JSON, SESSIONS_SCHEMA, json_response, session_body
 from authsvc.web.forms import Forms
 from authsvc.web.guard import IDENTITY
+from authsvc.web.notices import Notice
 from authsvc.web.origins import origin_of
 from authsvc.web.reading import Input, Shape, read_form
 from authsvc.web.routes import Answer, Route
@@ -59,14 +60,14 @@ class SessionsDoor:
         """End one session and lead back to the account page."""
         chosen = self.forms.read(request, await read_form(request), CHOSEN)
         await self.sessions.end(request[IDENTITY].subject, chosen.session_id, origin_of(request))
-        return notices.see_other("/account", notices.SESSION_ENDED)
+        return notices.see_other("/account", Notice.SESSION_ENDED)
 
     async def post_end_others(self, request: web.Request) -> web.Response:
         """End every session but this browser's and lead back to the account page."""
         self.forms.tokens.check(request, await read_form(request))
         identity = request[IDENTITY]
         await self.sessions.log_out_everywhere(identity.subject, origin_of(request), kept=identity.session_id)
-        return notices.see_other("/account", notices.OTHERS_ENDED)
+        return notices.see_other("/account", Notice.OTHERS_ENDED)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
@@ -93,7 +94,7 @@ class SessionsDoor:
                 "/account/sessions/end",
                 self.post_end,
                 summary="End one session, at the account page",
-                answers=(Answer(303, "Ended: back to the account page."),),
+                answers=(Answer(303, "Ended: back to the account page. Not logged in: on to the login."),),
                 tag="Pages",
                 page=True,
                 reads=CHOSEN,
@@ -104,7 +105,7 @@ class SessionsDoor:
                 "/account/sessions/end-others",
                 self.post_end_others,
                 summary="End all other sessions, at the account page",
-                answers=(Answer(303, "Ended: back to the account page."),),
+                answers=(Answer(303, "Ended: back to the account page. Not logged in: on to the login."),),
                 tag="Pages",
                 page=True,
             ),
