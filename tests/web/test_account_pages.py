@@ -1,19 +1,23 @@
-"""The account page: where somebody is logged in, and the buttons that end it."""
+"""The pages of the account: where it is logged in, its password, what happened, and its end."""
 
 import base64
 import html
 import re
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
 from aiohttp import ClientResponse
 
+from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock
 from tests.web.helpers import CREDENTIALS, ME, form, log_in, send
 
 SESSIONS = "/api/auth/sessions"
 END, END_OTHERS = "/account/sessions/end", "/account/sessions/end-others"
+PASSWORD, DELETE = "/account/password", "/account/delete"
+ANOTHER = "another horse, another staple"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130.0"
 ACCESS_IS_OVER = 900 + 31
 
@@ -153,3 +157,96 @@ async def test_who_was_logged_out_elsewhere_is_led_to_the_login_and_told(client:
         "access_token": "",
         "refresh_token": "",
     }
+
+
+async def test_a_password_is_changed_by_the_form_and_the_others_are_logged_out(client: Client) -> None:
+    elsewhere = await _logged_in_twice(client)
+    given = {"current_password": make.PASSWORD, "new_password": ANOTHER}
+    sent = await send(client, PASSWORD, await form(client, PASSWORD) | given)
+    assert _led_to(sent) == (303, "/account?notice=password_changed")
+    assert "Your password is changed" in await _page(client, sent.headers["Location"])
+    assert (await client.get(ME, headers=make.bearer(elsewhere))).status == 401
+    await make.access_token(client, password=ANOTHER)
+
+
+@pytest.mark.parametrize(
+    "given, field, said",
+    [
+        ({"current_password": "wrong horse"}, "current_password", "This is not your password."),
+        ({"new_password": "short"}, "new_password", "Use at least 8 characters."),
+        ({"new_password": make.EMAIL}, "new_password", "must not be the e-mail address"),
+    ],
+    ids=["wrong password", "too short", "the address"],
+)
+async def test_a_refused_change_is_explained_beside_its_field_and_shows_no_password(
+    client: Client, given: dict[str, str], field: str, said: str
+) -> None:
+    await make.user(client)
+    await log_in(client)
+    fields = await form(client, PASSWORD) | {"current_password": make.PASSWORD, "new_password": ANOTHER}
+    refused = await send(client, PASSWORD, fields | given)
+    text = html.unescape(await refused.text())
+    assert (refused.status, text.count("autofocus"), text.count('aria-invalid="true"')) == (422, 1, 1)
+    assert re.search(rf'<p id="{field}-error"\s+class="field-error">[^<]*{said}', text)
+    assert not [secret for secret in (make.PASSWORD, ANOTHER, "wrong horse") if secret in text]
+
+
+async def test_an_account_is_deleted_by_the_form_and_its_cookies_are_cleared(client: Client) -> None:
+    elsewhere = await _logged_in_twice(client)
+    fields = await form(client, DELETE)
+    refused = await send(client, DELETE, fields | {"password": "wrong horse"})
+    assert (refused.status, refused.cookies.keys()) == (422, {"form_nonce"})
+    sent = await send(client, DELETE, fields | {"password": make.PASSWORD})
+    assert _led_to(sent) == (303, "/login?notice=account_deleted")
+    assert {name: cookie.value for name, cookie in sent.cookies.items()} == {"access_token": "", "refresh_token": ""}
+    assert sent.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert (await client.get(ME, headers=make.bearer(elsewhere))).status == 401
+    assert "Your account is deleted" in await _page(client, sent.headers["Location"])
+
+
+@pytest.mark.parametrize("path", [PASSWORD, DELETE])
+async def test_a_form_of_another_browser_changes_and_deletes_nothing(client: Client, path: str) -> None:
+    """FRM-01: the form comes back, with a token that is good."""
+    await make.user(client)
+    await log_in(client)
+    given = (
+        {"password": make.PASSWORD} if path == DELETE else {"current_password": make.PASSWORD, "new_password": ANOTHER}
+    )
+    refused = await send(client, path, given | {"form_token": "none"})
+    assert refused.status == 403
+    assert "This page was open for too long" in await refused.text()
+    assert await make.access_token(client)
+
+
+async def test_what_happened_is_told_in_words_and_a_stranger_s_address_is_with_it(client: Client) -> None:
+    await _logged_in_twice(client)
+    await client.post(
+        "/api/auth/login", json=CREDENTIALS | {"password": "wrong horse"}, headers={"User-Agent": "curl/8"}
+    )
+    page = await _page(client, "/account/activity")
+    assert "Wrong password 22 Nov 2026, 12:00 UTC , from 127.0.0.1, curl Logged in 22 Nov" in page
+    assert "Logged in 22 Nov 2026, 12:00 UTC , from 127.0.0.1, Firefox on Windows Account created" in page
+
+
+async def test_what_another_version_of_the_service_recorded_does_not_break_the_page(
+    client: Client, database: Database
+) -> None:
+    account = await make.user(client)
+    await log_in(client)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            "insert into journal (recorded_at, event, subject) values (now(), 'moon:land:success', $1)", account["id"]
+        )
+    assert "moon:land:success" in await _page(client, "/account/activity")
+
+
+@pytest.mark.parametrize("path", ["/account", PASSWORD, DELETE, "/account/activity"])
+async def test_no_page_of_the_account_is_kept_anywhere(client: Client, path: str) -> None:
+    """FRM-13."""
+    await make.user(client)
+    await log_in(client)
+    response = await client.get(path)
+    assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
+    client.session.cookie_jar.clear()
+    stranger = await client.get(path, allow_redirects=False)
+    assert _led_to(stranger) == (303, f"/login?next={quote(path, safe='')}")
