@@ -59,7 +59,9 @@ def filled(kind: type[Any], text: str, document: Mapping[str, Any], *, sparse: b
         int: 403,
         bool: not sparse,
         datetime: datetime(2026, 11, 22, tzinfo=UTC),
-        Mapping[str, str]: {} if sparse else dict.fromkeys(("email", "password", "current_password", "new_password"), text),
+        Mapping[str, str]: {}
+        if sparse
+        else dict.fromkeys(("email", "password", "current_password", "new_password"), text),
         Mapping[str, Any]: document,
     }
     if kind not in ROWS:

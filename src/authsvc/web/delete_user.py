@@ -94,7 +94,7 @@ class DeleteUserDoor:
                 "/account/delete",
                 self.post_form,
                 summary="Send the form that deletes the account",
-                answers=(Answer(303, "Deleted, or not logged in: on to the login.", headers=CLEARS),),
+                answers=(Answer(303, "Deleted, and the cookies are cleared; or not logged in: on to the login."),),
                 tag="Pages",
                 page=True,
                 reads=self._shape,
