@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from authsvc import embedded, signing
+from authsvc import embedded, key_sets
 from authsvc.config import DatabaseUrl
 from authsvc.store import migrations
 from bench import wrk
@@ -155,7 +155,7 @@ def _subject() -> Iterator[Subject]:
         port, admin_port, bare_port = _free_ports(3)
         environ = {
             "AUTHSVC_DATABASE_URL": server.url,
-            "AUTHSVC_JWT_KEYS": json.dumps({"keys": [signing.generate_key("ES256")]}),
+            "AUTHSVC_JWT_KEYS": json.dumps({"keys": [key_sets.generate_key("ES256")]}),
             "AUTHSVC_PORT": str(port),
             "AUTHSVC_ADMIN_PORT": str(admin_port),
             "AUTHSVC_LOG_FORMAT": "json",

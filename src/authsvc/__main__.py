@@ -1,6 +1,5 @@
 """The command line: the only reader of os.environ and argv."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -9,7 +8,8 @@ from typing import NoReturn
 
 import click
 
-from authsvc import dev, logs, operations, signing
+from authsvc import dev, key_rotation, key_sets, logs, operations
+from authsvc.clock import SystemClock
 from authsvc.commands.journal import journal
 from authsvc.commands.sweep import sweep
 from authsvc.commands.users import users
@@ -18,6 +18,7 @@ from authsvc.embedded import EmbeddedError
 from authsvc.server import ServerError, run
 from authsvc.store import migrations
 
+ALGORITHMS = click.Choice(["ES256", "RS256"])
 EX_CONFIG = 78
 """sysexits.h: something was found in a misconfigured state."""
 
@@ -41,7 +42,7 @@ def _fail(sentence: str) -> NoReturn:
 
 
 def _config(environ: Mapping[str, str] | None = None) -> Config:
-    config = Config.read(os.environ if environ is None else environ, check_keys=signing.read_key_set)
+    config = Config.read(os.environ if environ is None else environ, check_keys=key_sets.read_key_set)
     logs.configure(config.logging.format, config.logging.level)
     return config
 
@@ -94,16 +95,50 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--algorithm", type=click.Choice(["ES256", "RS256"]), default="ES256", show_default=True)
+@click.option("--algorithm", type=ALGORITHMS, default="ES256", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this new file, mode 0600; else print.")
 def generate(algorithm: str, output: Path | None) -> None:
     """Make a private JWK set with one key, for AUTHSVC_JWT_KEYS or the file of AUTHSVC_JWT_KEYS_FILE."""
-    text = json.dumps({"keys": [signing.generate_key(algorithm)]}, indent=2)
+    _put(key_rotation.first_set(algorithm, SystemClock().now()), output)
+
+
+@keys.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this new file, mode 0600; else print.")
+@click.option("--in-place", is_flag=True, help="Replace FILE, whole or not at all.")
+@click.option("--algorithm", type=ALGORITHMS, help="Of the new key. Default: that of the key which signs now.")
+def rotate(file: Path | None, output: Path | None, algorithm: str | None, *, in_place: bool) -> None:
+    """Make the next JWK set of FILE, by default of AUTHSVC_JWT_KEYS_FILE or AUTHSVC_JWT_KEYS.
+
+    The previous key goes, the current one only verifies, the next one signs, and a new next one is published. A set
+    without a next key gets one, and nothing else. Standard error says what became of each key, and how long to wait
+    until the next rotation: see docs/key-rotation.md.
+    """
+    if in_place and output is not None:
+        _fail("--in-place and --output are both given: keep one.")
+    source = operations.KeySource.of(os.environ, file)
+    if in_place and source.file is None:
+        _fail("--in-place needs a file: name it, or set AUTHSVC_JWT_KEYS_FILE.")
+    lifetime = operations.token_lifetime(os.environ)
+    try:
+        rotation = key_rotation.rotate(
+            source.text, algorithm=algorithm, lifetime_seconds=lifetime, now=SystemClock().now()
+        )
+    except ValueError as error:
+        _fail(f"{source.name} {error}.")
+    _put(rotation.text, source.file if in_place else output, replace=in_place)
+    for sentence in (*rotation.became, rotation.advice):
+        click.echo(sentence, err=True)
+    if rotation.warning:
+        click.echo(f"Warning: {rotation.warning}", err=True)
+
+
+def _put(keys: str, output: Path | None, *, replace: bool = False) -> None:
     if output is None:
-        click.echo(text)
+        click.echo(keys, nl=False)
         return
     try:
-        operations.write_private(output, text + "\n")
+        (operations.replace_private if replace else operations.write_private)(output, keys)
     except FileExistsError:
         _fail(f"{output} exists already: it is left as it is; name another file.")
     except OSError as error:

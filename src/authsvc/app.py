@@ -1,15 +1,17 @@
 """The composition: Config in, two applications out. Every wire is visible here, in order."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
 from aiohttp import web
 
-from authsvc import resources, signing
+from authsvc import key_sets, resources
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
@@ -34,7 +36,7 @@ from authsvc.session_tokens import SessionTokens
 from authsvc.signing import AccessTokenIssuer, AccessTokenReader
 from authsvc.store import sessions as session_store
 from authsvc.store.database import Database
-from authsvc.web import routes
+from authsvc.web import routes, verify
 from authsvc.web.activity import ActivityDoor
 from authsvc.web.change_password import ChangePasswordDoor
 from authsvc.web.cookies import Cookies
@@ -75,11 +77,13 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     """
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     http, tokens = config.http, config.tokens
-    keys = signing.load_keys(tokens)
+    keys = key_sets.load_keys(tokens)
 
     metrics = Metrics()
+    # A connection of its own: who follows must not stand in line behind what the others wait for.
+    follower = Database(dataclasses.replace(config.database, pool_size=1))
     revocations = Revocations(
-        lambda transaction_id: _look(database, transaction_id),
+        partial(_look, follower),
         clock,
         config.sessions.poll_seconds,
         config.sessions.stale_seconds,
@@ -111,13 +115,11 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     sessions = Sessions(database, session_tokens, clock)
     session_check = SessionCheck(revocations, database, session_tokens, clock)
     profile = Profile(database)
-    change_password = ChangePassword(database, passwords, policy, clock)
-    delete_user = DeleteUser(database, passwords)
     readiness = ReadinessCheck(database)
 
     cookies = Cookies.of(http.public_url)
     guard = Guard(reader, session_check, refresh, cookies)
-    form_tokens = FormTokens(signing.derived_keys(tokens, b"form token"), cookies.form_nonce, entropy)
+    form_tokens = FormTokens(key_sets.derived_keys(tokens, b"form token"), cookies.form_nonce, entropy)
     pages = Pages()
     forms = Forms(pages, form_tokens)
     table = [
@@ -127,11 +129,12 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         *SessionsDoor(sessions).routes(),
         *LogoutDoor(sessions, cookies, form_tokens).routes(),
         *ProfileDoor(profile, pages, form_tokens).routes(),
-        *ChangePasswordDoor(change_password, policy).routes(),
+        *ChangePasswordDoor(ChangePassword(database, passwords, policy, clock), policy).routes(),
         *ActivityDoor(Activity(database)).routes(),
         *ExportUserDoor(ExportUser(database)).routes(),
-        *DeleteUserDoor(delete_user, policy, cookies).routes(),
-        *KeysDoor(keys.published()).routes(),
+        *DeleteUserDoor(DeleteUser(database, passwords), policy, cookies).routes(),
+        *verify.routes(),
+        *KeysDoor(keys.published(), tokens.issuer, http.public_url).routes(),
         *pages.routes(),
     ]
     docs = DocsDoor(tuple(table), http.public_url, pages)
@@ -158,11 +161,13 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
 
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
         await database.open()
+        await follower.open()
         await revocations.refresh()
         following = asyncio.get_running_loop().create_task(revocations.follow())
         yield
         following.cancel()
         await asyncio.wait([following])
+        await follower.close()
         await passwords.close()
         await database.close()
 
@@ -180,7 +185,7 @@ async def _look(database: Database, transaction_id: int) -> tuple[list[tuple[UUI
 def _refresh_keys(config: Config) -> list[bytes]:
     secret = config.sessions.refresh_secret
     if secret is None:
-        return signing.derived_keys(config.tokens, b"refresh token")
+        return key_sets.derived_keys(config.tokens, b"refresh token")
     return [part.encode() for part in secret.reveal().split()]
 
 

@@ -112,7 +112,7 @@ class Tokens:
         "AUTHSVC_JWT_KEYS",
         jwk_set,
         None,
-        "ES256 or RS256: a private JWK set (RFC 7517). The first key signs, the rest verify. Make one with"
+        "ES256 or RS256: a private JWK set (RFC 7517). Its current key signs, all verify. Make one with"
         " `authsvc keys generate`.",
     )
     issuer: str = variable("AUTHSVC_JWT_ISSUER", printable, None, "Claim `iss`. Default: the public URL.")

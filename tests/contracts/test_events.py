@@ -20,4 +20,4 @@ def test_every_event_is_frozen_and_counted_from_the_start() -> None:
 def test_no_field_of_an_event_can_hold_a_secret_or_an_address() -> None:
     """Events are logged as they are."""
     kinds = {str(field.type) for kind in KINDS for field in dataclasses.fields(kind)}
-    assert kinds <= {"<class 'uuid.UUID'>", "uuid.UUID | None"}
+    assert kinds <= {"<class 'uuid.UUID'>", "uuid.UUID | None", "<class 'datetime.datetime'>"}

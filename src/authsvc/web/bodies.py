@@ -15,6 +15,9 @@ from authsvc.session_tokens import TokenPair
 
 JSON = "application/json"
 
+_URL = {"type": "string", "format": "uri"}
+_NO_MEMBER = {"type": "array", "maxItems": 0}
+_METHODS = {"type": "array", "items": {"enum": ["client_secret_basic", "client_secret_post"]}}
 _TIME = {"type": "string", "format": "date-time"}
 USER_SCHEMA = {"$ref": "#/components/schemas/User"}
 TOKENS_SCHEMA = {"$ref": "#/components/schemas/Tokens"}
@@ -127,6 +130,23 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "required": ["keys"],
         "properties": {
             "keys": {"type": "array", "items": {"type": "object", "required": ["kty", "kid", "alg", "use"]}}
+        },
+    },
+    "IssuerMetadata": {
+        "type": "object",
+        "description": "Authorization server metadata (RFC 8414 §2).",
+        "required": ["issuer", "response_types_supported"],
+        "additionalProperties": False,
+        "properties": {
+            "issuer": {"type": "string", "description": "The claim `iss` of its tokens."},
+            "jwks_uri": {**_URL, "description": "The public keys. Missing for HS256."},
+            "response_types_supported": {**_NO_MEMBER, "description": "None: there is no authorization endpoint."},
+            "grant_types_supported": {**_NO_MEMBER, "description": "None: there is no token endpoint."},
+            "introspection_endpoint": {**_URL, "description": "RFC 7662."},
+            "introspection_endpoint_auth_methods_supported": _METHODS,
+            "revocation_endpoint": {**_URL, "description": "RFC 7009."},
+            "revocation_endpoint_auth_methods_supported": _METHODS,
+            "service_documentation": _URL,
         },
     },
 }

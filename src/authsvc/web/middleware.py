@@ -13,12 +13,11 @@ from authsvc import logs
 from authsvc.entropy import Entropy
 from authsvc.metrics import Metrics
 from authsvc.refusals import CrossSiteRequest
-from authsvc.web.routes import Handler, route_of
+from authsvc.web.routes import SAFE_METHODS, Handler, route_of
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
 PAGE_CSP = (

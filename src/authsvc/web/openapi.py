@@ -11,9 +11,9 @@ from authsvc.refusals import Refusal
 from authsvc.web import problems
 from authsvc.web.bodies import JSON, SCHEMAS
 from authsvc.web.cookies import Cookies
-from authsvc.web.middleware import REQUEST_ID_HEADER, SAFE_METHODS
+from authsvc.web.middleware import REQUEST_ID_HEADER
 from authsvc.web.reading import FORM
-from authsvc.web.routes import Answer, Route
+from authsvc.web.routes import SAFE_METHODS, Answer, Route
 
 _READING = (refusals.UnsupportedMediaType, refusals.BodyTooLarge, refusals.BodyTimeout)
 _TOKEN = (refusals.MissingCredentials, refusals.InvalidRequest, refusals.InvalidToken)
@@ -26,6 +26,8 @@ are listed below. A path answers HEAD wherever it answers GET; a method that it 
 `Allow`, and an unknown path 404. Only a request that is not well-formed HTTP is answered 400 in plain text.
 """
 _TEXT = {"type": "string"}
+_ID = {"type": "string", "format": "uuid"}
+_PATH_PARAMETERS = {"path": {"type": "string", "description": "The rest of the address, slashes included."}}
 _VERSION = version("authsvc")
 _PROBLEM = {
     "type": "object",
@@ -118,7 +120,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {**_good(route.answers), **_bad(route)},
     }
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS.get(name, _ID)}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     if route.reads_query is not None:

@@ -17,9 +17,9 @@ from aiohttp.typedefs import Middleware
 from authsvc import refusals
 from authsvc.refusals import Refusal
 from authsvc.web import redirects
-from authsvc.web.middleware import REQUEST_ID, SAFE_METHODS
+from authsvc.web.middleware import REQUEST_ID
 from authsvc.web.pages import Pages, ProblemPage
-from authsvc.web.routes import Handler, route_of
+from authsvc.web.routes import SAFE_METHODS, Handler, route_of
 
 CONTENT_TYPE = "application/problem+json"
 

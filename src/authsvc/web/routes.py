@@ -12,6 +12,7 @@ from aiohttp import web
 from authsvc.refusals import Refusal
 from authsvc.web.reading import Shape
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -53,12 +54,16 @@ ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route]] = web.AppKey("ROUTES")
 
 
 def install(app: web.Application, table: Iterable[Route]) -> None:
-    """Add the routes to the router, HEAD beside each GET, and remember which is which."""
+    """Add the routes to the router, HEAD beside each GET, and remember which is which.
+
+    `{path}` stands for the rest of the address, slashes included.
+    """
     installed: dict[web.AbstractRoute, Route] = {}
     for route in table:
         methods = (route.method, "HEAD") if route.method == "GET" else (route.method,)
+        pattern = route.path.replace("{path}", "{path:.*}")
         for method in methods:
-            installed[app.router.add_route(method, route.path, route.handler)] = route
+            installed[app.router.add_route(method, pattern, route.handler)] = route
     app[ROUTES] = installed
 
 
