@@ -53,7 +53,7 @@ async def _register(
     config: Config, passwords: Passwords, policy: PasswordPolicy, email: EmailAddress, password: Password
 ) -> User:
     try:
-        async with _database(config) as database:
+        async with open_database(config) as database:
             return await Register(database, passwords, policy, SystemClock(), SystemEntropy())(
                 email, password, OPERATOR
             )
@@ -67,7 +67,7 @@ async def import_users(config: Config, file: Path) -> ImportResult:
     Raises:
         OperationError: the file cannot be read, or the database does not answer.
     """
-    async with _database(config) as database:
+    async with open_database(config) as database:
         flow = ImportUsers(database, SystemClock(), SystemEntropy())
         try:
             size = file.stat().st_size  # noqa: ASYNC240 - a command of one user: nobody else waits for this loop
@@ -178,7 +178,8 @@ def _report(file: Path, fault: RowFault) -> None:
 
 
 @asynccontextmanager
-async def _database(config: Config) -> AsyncIterator[Database]:
+async def open_database(config: Config) -> AsyncIterator[Database]:
+    """Lend a database; a refusal becomes an OperationError that says the same."""
     database = Database(config.database)
     await database.open()
     try:

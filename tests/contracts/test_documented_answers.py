@@ -31,7 +31,7 @@ from tests.conftest import Client, FrozenClock, Serve
 from tests.web.helpers import form, send
 
 PERSON = {"email": make.EMAIL, "password": make.PASSWORD}
-CHANGE = {"current_password": make.PASSWORD, "new_password": "another battery staple"}
+CHANGE = {"current_password": make.PASSWORD, "new_password": "another correct horse battery"}
 SUBJECT, SESSION = UUID(int=1), UUID(int=2)
 ACCOUNT = ("/account", "/account/password", "/account/activity", "/account/delete")
 STATIC = ("/static/app.css", "/static/app.js", "/static/favicon.svg")
@@ -70,9 +70,6 @@ class Stage:
         assert token
         return await self.send(route, data={**fields, "form_token": html.unescape(token[1])}, headers=headers)
 
-    async def send_query(self, route: Route, **query: str) -> ClientResponse:
-        return await self.send(route, params=query, headers=self._known(route))
-
     def _known(self, route: Route) -> dict[str, str]:
         if route.page:
             return {"Cookie": f"access_token={self.token}"}
@@ -95,19 +92,20 @@ def authorization(*values: str) -> Send:
 
 
 async def of_the_wrong_kind(stage: Stage, route: Route) -> ClientResponse:
-    if route.reads is None:
-        assert route.reads_query
-        return await stage.send_query(route, **dict.fromkeys(route.reads_query.fields, "x"))
+    if route.reads_query:
+        wrong = dict.fromkeys(route.reads_query.fields, "nobody")
+        return await stage.send(route, params=wrong, headers=make.bearer(stage.token))
+    assert route.reads
     if "session_id" in route.reads.fields:
         return await stage.send_good(route, surplus="x")
     given: dict[str, object] = {"email": "nobody"} if "email" in route.reads.fields else {}
     return await stage.send_good(route, **(given or dict.fromkeys(route.reads.fields, 5)))
 
 
-async def with_another_password(stage: Stage, route: Route) -> ClientResponse:
+async def with_a_wrong_password(stage: Stage, route: Route) -> ClientResponse:
     assert route.reads
-    named = ("password", "current_password")
-    return await stage.send_good(route, **{name: "not this battery" for name in named if name in route.reads.fields})
+    named = {name: "not this battery" for name in ("password", "current_password") if name in route.reads.fields}
+    return await stage.send_good(route, **named)
 
 
 async def twice(stage: Stage, route: Route) -> ClientResponse:
@@ -143,7 +141,7 @@ PROVOKE: dict[type[Refusal], Send] = {
     refusals.InvalidInput: of_the_wrong_kind,
     refusals.InvalidGrant: fields(refresh_token="x" * 52),
     refusals.EmailTaken: twice,
-    refusals.InvalidCredentials: with_another_password,
+    refusals.InvalidCredentials: with_a_wrong_password,
     refusals.AccountDisabled: fields(email="disabled@example.com"),
     refusals.SessionNotFound: fields(),
     refusals.MissingCredentials: authorization(),
@@ -186,14 +184,13 @@ def tokens(config: Config, clock: FrozenClock) -> tuple[str, str]:
 
 @pytest.fixture
 async def people(database: Database) -> None:
-    """Whose tokens those are, and somebody whose account is disabled."""
-    password_hash = argon2.PasswordHasher(1, 8, 1).hash(make.PASSWORD)
+    """Somebody whose account is disabled, and the one whom the tokens are about."""
+    password_hash, now = argon2.PasswordHasher(1, 8, 1).hash(make.PASSWORD), FrozenClock().now()
     statement = "insert into users values (default, $1, $2, $3, $4, $4, $5)"
-    now = FrozenClock().now()
     async with database.transaction() as transaction:
         for subject, email, disabled_at in (
-            (SUBJECT, "known@example.com", None),
             (UUID(int=9), "disabled@example.com", now),
+            (SUBJECT, "grace@example.com", None),
         ):
             await transaction.connection.execute(statement, subject, email, password_hash, now, disabled_at)
 
@@ -268,16 +265,15 @@ async def walk(client: Client) -> None:
         found = await client.get(path)
         await client.get(path, headers={"If-None-Match": found.headers["ETag"]})
     await in_a_program(client)
-    await to_the_end(client)
     await in_a_browser(client)
-    await to_the_end_in_a_browser(client)
+    await at_the_account_pages(client)
 
 
 async def in_a_program(client: Client) -> None:
     pair = await (await client.post("/api/auth/login", json=PERSON)).json()
     pair = await (await client.post("/api/auth/refresh", json={"refresh_token": pair["refresh_token"]})).json()
     known = make.bearer(pair["access_token"])
-    for path in ("me", "sessions"):
+    for path in ("me", "me/export", "sessions", "activity"):
         await client.get(f"/api/auth/{path}", headers=known)
     other = await make.access_token(client)
     sessions = await (await client.get("/api/auth/sessions", headers=known)).json()
@@ -286,6 +282,10 @@ async def in_a_program(client: Client) -> None:
     await client.post("/api/auth/logout", headers=known)
     other = await make.access_token(client)
     await client.post("/api/auth/logout-all", headers=make.bearer(other))
+    await make.user(client, "alan@example.com")
+    other = await make.access_token(client, "alan@example.com")
+    await client.post("/api/auth/password", json=CHANGE, headers=make.bearer(other))
+    await client.delete("/api/auth/me", json={"password": CHANGE["new_password"]}, headers=make.bearer(other))
 
 
 async def in_a_browser(client: Client) -> None:
@@ -297,16 +297,7 @@ async def in_a_browser(client: Client) -> None:
     await send(client, "/login", await form(client, "/login") | PERSON)
 
 
-async def to_the_end(client: Client) -> None:
-    await make.user(client, "linus@example.com")
-    known = make.bearer(await make.access_token(client, "linus@example.com"))
-    for path in ("me/export", "activity"):
-        await client.get(f"/api/auth/{path}", headers=known)
-    await client.post("/api/auth/password", json=CHANGE, headers=known)
-    await client.delete("/api/auth/me", json={"password": CHANGE["new_password"]}, headers=known)
-
-
-async def to_the_end_in_a_browser(client: Client) -> None:
+async def at_the_account_pages(client: Client) -> None:
     """By who is logged in there already, and elsewhere."""
     await make.access_token(client)
     for path in ACCOUNT:
