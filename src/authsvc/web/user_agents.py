@@ -1,7 +1,8 @@
 """A name for the browser of a User-Agent, for people.
 
 Browsers pretend to be each other, so that only what is wholly understood is named: a product that is not known here is
-an unknown browser, whatever else it says it is. Versions are left out, being frozen or untrue by now.
+an unknown browser, whatever else it says it is. Versions are left out, being frozen or untrue by now. The ua-parser
+package knows many more names; it compiles its patterns for 0.3 s and takes 2 ms for each new text, on the event loop.
 """
 
 import re
