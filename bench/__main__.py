@@ -29,7 +29,7 @@ CASES = {
 def main() -> None:
     """Run the cases, print the table, and exit 1 where something wanted is missed."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement (default 5)")
+    parser.add_argument("--seconds", type=int, default=5, help="of each measurement (default 5)")
     parser.add_argument("--rounds", type=int, default=3, help="of each pair (default 3)")
     parser.add_argument("--only", default="".join(CASES), help=f"letters of the cases (default {''.join(CASES)})")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")

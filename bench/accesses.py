@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from statistics import median
-from uuid import uuid4
 
 from authsvc import key_sets
 from authsvc.clock import SystemClock
@@ -40,7 +39,7 @@ def me(stage: Stage) -> list[Figure]:
 def verify(stage: Stage) -> list[Figure]:
     """GET /api/auth/verify beside a bare 204, and without its cache of verified tokens."""
     seconds, ours, bare, uncached = stage.effort.seconds, [], [], []
-    with stage.another(AUTHSVC_TOKEN_CACHE_BYTES="0") as without:
+    with stage.another({"AUTHSVC_TOKEN_CACHE_BYTES": "0"}) as without:
         for _turn in stage.effort.turns():
             bare.append(wrk.run(f"{stage.bare}/204", clients=32, seconds=seconds).rate)
             ours.append(_rate(stage, stage.service, VERIFY))
@@ -76,8 +75,9 @@ def _rate(stage: Stage, instance: Instance, path: str) -> float:
 
 def _tokens(stage: Stage, name: str, number: int) -> str:
     key = key_sets.read_key_set(stage.keys).signing
-    issuer = AccessTokenIssuer(key, ISSUER, AUDIENCE, LIFETIME_SECONDS, SystemClock(), SystemEntropy())
+    entropy = SystemEntropy()
+    issuer = AccessTokenIssuer(key, ISSUER, AUDIENCE, LIFETIME_SECONDS, SystemClock(), entropy)
     path = stage.folder / name
     with path.open("w") as file:
-        file.writelines(f"{issuer.issue(uuid4(), uuid4()).text}\n" for _ in range(number))
+        file.writelines(f"{issuer.issue(entropy.new_id(), entropy.new_id()).text}\n" for _ in range(number))
     return json.dumps(str(path))[1:-1]

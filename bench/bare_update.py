@@ -1,4 +1,4 @@
-"""The physical limit of a refresh: the UPDATE of the sessions of one account through asyncpg's pool, and nothing else."""
+"""The physical limit of a refresh: the UPDATE of one account's sessions through asyncpg's pool, and nothing else."""
 
 import asyncio
 import sys

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from statistics import median
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 
 from authsvc.app import refresh_keys
 from authsvc.config import Config
+from authsvc.entropy import SystemEntropy
 from authsvc.refresh_tokens import RefreshToken, RefreshTokens
 from bench import wrk
 from bench.report import Figure, at_least
@@ -41,7 +42,7 @@ def over_bare_update(stage: Stage) -> list[Figure]:
     """POST /api/auth/refresh beside a bare UPDATE … RETURNING through a pool of the same size."""
     seconds, ours, bare = stage.effort.seconds, [], []
     for _turn in stage.effort.turns():
-        ids = [uuid4() for _ in range(SESSIONS)]
+        ids = [SystemEntropy().new_id() for _ in range(SESSIONS)]
         with psycopg.connect(stage.database_url, autocommit=True) as connection:
             connection.execute(OPEN, [stage.subject, ids])
         command = [sys.executable, "-m", "bench.bare_update", stage.database_url, str(ids[0]), str(seconds)]

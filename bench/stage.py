@@ -25,7 +25,7 @@ CREDENTIALS = {"email": "ada@example.com", "password": "correct horse battery st
 class Effort:
     """How long and how often each pair is measured."""
 
-    seconds: float
+    seconds: int
     rounds: int
 
     def turns(self) -> Iterator[int]:
@@ -85,10 +85,10 @@ class Stage:
         return f"Authorization: Bearer {self.token}"
 
     @contextmanager
-    def another(self, **settings: str) -> Iterator[Instance]:
+    def another(self, settings: Mapping[str, str] | None = None) -> Iterator[Instance]:
         """Lend another instance on the same database."""
         with ExitStack() as stack:
-            yield _instance(stack, self.database_url, self.keys, **settings)
+            yield _instance(stack, self.database_url, self.keys, settings)
 
     def script(self, name: str, text: str) -> Path:
         """Write a script for wrk, and return its path."""
@@ -105,7 +105,7 @@ def post(url: str, body: Mapping[str, str] | None = None, token: str | None = No
         return json.loads(response.read() or b"null")
 
 
-def _instance(stack: ExitStack, database_url: str, keys: str, **settings: str) -> Instance:
+def _instance(stack: ExitStack, database_url: str, keys: str, settings: Mapping[str, str] | None = None) -> Instance:
     port, admin_port = _free_ports(2)
     environ = {
         "AUTHSVC_DATABASE_URL": database_url,
@@ -114,7 +114,7 @@ def _instance(stack: ExitStack, database_url: str, keys: str, **settings: str) -
         "AUTHSVC_PORT": str(port),
         "AUTHSVC_ADMIN_PORT": str(admin_port),
         "AUTHSVC_LOG_FORMAT": "json",
-        **settings,
+        **(settings or {}),
     }
     ready = f"http://127.0.0.1:{admin_port}/readyz"
     pid = _process(stack, [sys.executable, "-m", "authsvc", "serve"], environ, ready)
@@ -124,7 +124,7 @@ def _instance(stack: ExitStack, database_url: str, keys: str, **settings: str) -
 def _process(stack: ExitStack, command: list[str], environ: Mapping[str, str], ready_url: str) -> int:
     """Run a server as in production: its log goes to a file, every line of it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}  # noqa: TID251 - a command of its own
-    log = stack.enter_context(tempfile.TemporaryFile())
+    log = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
     process = subprocess.Popen(command, env={**inherited, **environ}, stdout=log)
 
     def stop() -> None:

@@ -1,6 +1,5 @@
 """The command line: the only reader of os.environ and argv."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,10 @@ import click
 
 from authsvc import dev, key_rotation, key_sets, logs, operations
 from authsvc.clock import SystemClock
+from authsvc.commands.clients import clients
+from authsvc.commands.journal import journal
+from authsvc.commands.sweep import sweep
+from authsvc.commands.users import users
 from authsvc.config import Config, ConfigError, settings
 from authsvc.embedded import EmbeddedError
 from authsvc.server import ServerError, run
@@ -24,7 +27,7 @@ EX_CONFIG = 78
 def main() -> None:
     """Run the command line."""
     try:
-        cli(prog_name="authsvc")
+        cli(prog_name="authsvc", obj=_config)
     except ConfigError as error:
         click.echo("authsvc cannot start with this configuration:", err=True)
         for fault in error.faults:
@@ -37,17 +40,6 @@ def main() -> None:
 def _fail(sentence: str) -> NoReturn:
     click.echo(f"authsvc: {sentence}", err=True)
     sys.exit(1)
-
-
-def _new_password() -> str:
-    """Return the password. Not an option: the list of processes and the history of the shell would show it."""
-    if sys.stdin.isatty():
-        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        return password
-    try:
-        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        _fail("The password on standard input is not UTF-8.")
 
 
 def _config(environ: Mapping[str, str] | None = None) -> Config:
@@ -155,65 +147,10 @@ def _put(keys: str, output: Path | None, *, replace: bool = False) -> None:
     click.echo(f"wrote {output}", err=True)
 
 
-@cli.group()
-def users() -> None:
-    """Accounts."""
-
-
-@users.command()
-@click.argument("email")
-def create(email: str) -> None:
-    """Open an account for EMAIL, by the same rules as the service.
-
-    The password is asked for in a terminal, and else is the first line of standard input.
-    """
-    config = _config()
-    user = operations.create_user(config, email, _new_password())
-    click.echo(f"created {user.public_id} {user.email}")
-
-
-@users.command(name="import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--strict", is_flag=True, help="Exit with 65 if any row was left out.")
-def import_(file: Path, *, strict: bool) -> None:
-    """Open accounts from FILE, with the hashes they have elsewhere.
-
-    FILE is CSV with the columns email and password_hash, or JSON lines with these members (a name that ends in .jsonl,
-    .ndjson or .json). Hashes are argon2 in PHC format or bcrypt ($2a$, $2b$, $2y$). Rows at fault are named with their
-    line and left out; addresses that have an account already are left as they are, so that it can be run again.
-    """
-    result = asyncio.run(operations.import_users(_config(), file))
-    click.echo(f"{result.imported} imported, {result.present} there already, {result.left_out} left out.")
-    if strict and result.left_out:
-        sys.exit(os.EX_DATAERR)
-
-
-@cli.group()
-def clients() -> None:
-    """Services that may introspect and revoke tokens."""
-
-
-@clients.command(name="create")
-@click.argument("name")
-def create_client(name: str) -> None:
-    """Give the service NAME a credential, and print it: the secret is shown this once, and not kept."""
-    made = operations.create_client(_config(), name)
-    click.echo(f"client_id={made.client.id}\nclient_secret={made.secret}")
-
-
-@clients.command(name="list")
-def list_clients() -> None:
-    """Print each service with its client_id, and since when it has it."""
-    for client in operations.list_clients(_config()):
-        click.echo(f"{client.id}  {client.created_at:%Y-%m-%d}  {client.name}")
-
-
-@clients.command(name="delete")
-@click.argument("name")
-def delete_client(name: str) -> None:
-    """Take the credential of the service NAME back, at once."""
-    operations.delete_client(_config(), name)
-    click.echo(f"deleted {name}")
+cli.add_command(users)
+cli.add_command(clients)
+cli.add_command(journal)
+cli.add_command(sweep)
 
 
 if __name__ == "__main__":

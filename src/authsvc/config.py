@@ -176,6 +176,15 @@ class Sessions:
 
 
 @dataclass(frozen=True)
+class Journal:
+    """Who did what, when, and from where."""
+
+    days: int = variable(
+        "AUTHSVC_JOURNAL_DAYS", integer(1, 36_500), "365", "How long `authsvc sweep` leaves an entry of the journal."
+    )
+
+
+@dataclass(frozen=True)
 class Passwords:
     """What is accepted, and how it is hashed."""
 
@@ -243,6 +252,7 @@ class Config:
     database: Database
     tokens: Tokens
     sessions: Sessions
+    journal: Journal
     passwords: Passwords
     logging: Logging
     development: Development

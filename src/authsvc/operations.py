@@ -5,11 +5,11 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 import click
 
@@ -19,15 +19,12 @@ from authsvc.config import Config, settings
 from authsvc.emails import EmailAddress, InvalidEmailError
 from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
-from authsvc.flows.clients import Client, Clients, NewClient
 from authsvc.flows.import_users import ImportResult, ImportUsers, RowFault
 from authsvc.flows.register import Register, User
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import InvalidInput, Refusal
 from authsvc.store.database import Database
-
-_T = TypeVar("_T")
 
 
 class OperationError(Exception):
@@ -56,7 +53,7 @@ async def _register(
     config: Config, passwords: Passwords, policy: PasswordPolicy, email: EmailAddress, password: Password
 ) -> User:
     try:
-        async with _database(config) as database:
+        async with open_database(config) as database:
             return await Register(database, passwords, policy, SystemClock(), SystemEntropy())(
                 email, password, OPERATOR
             )
@@ -70,7 +67,7 @@ async def import_users(config: Config, file: Path) -> ImportResult:
     Raises:
         OperationError: the file cannot be read, or the database does not answer.
     """
-    async with _database(config) as database:
+    async with open_database(config) as database:
         flow = ImportUsers(database, SystemClock(), SystemEntropy())
         try:
             size = file.stat().st_size  # noqa: ASYNC240 - a command of one user: nobody else waits for this loop
@@ -123,38 +120,6 @@ def token_lifetime(environ: Mapping[str, str]) -> int:
         return int(str(setting.parse(environ.get(setting.name) or setting.default or "")))
     except ValueError as error:
         raise OperationError(f"{setting.name} {error}.") from None
-
-
-def create_client(config: Config, name: str) -> NewClient:
-    """Give a service a credential, and return it with its secret.
-
-    Raises:
-        OperationError: the name is refused, or the database does not answer.
-    """
-    return asyncio.run(_with_clients(config, lambda clients: clients.create(name)))
-
-
-def list_clients(config: Config) -> list[Client]:
-    """Return the services that have a credential, by name.
-
-    Raises:
-        OperationError: the database does not answer.
-    """
-    return asyncio.run(_with_clients(config, lambda clients: clients.all()))
-
-
-def delete_client(config: Config, name: str) -> None:
-    """Take the credential of a service back.
-
-    Raises:
-        OperationError: there is no such service, or the database does not answer.
-    """
-    asyncio.run(_with_clients(config, lambda clients: clients.delete(name)))
-
-
-async def _with_clients(config: Config, act: Callable[[Clients], Awaitable[_T]]) -> _T:
-    async with _database(config) as database:
-        return await act(Clients(database, SystemClock(), SystemEntropy()))
 
 
 def write_private(path: Path, text: str) -> None:
@@ -213,7 +178,8 @@ def _report(file: Path, fault: RowFault) -> None:
 
 
 @asynccontextmanager
-async def _database(config: Config) -> AsyncIterator[Database]:
+async def open_database(config: Config) -> AsyncIterator[Database]:
+    """Lend a database; a refusal becomes an OperationError that says the same."""
     database = Database(config.database)
     await database.open()
     try:

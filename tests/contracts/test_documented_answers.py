@@ -32,7 +32,9 @@ from tests.web.helpers import form, send
 
 STRANGER = {"client_id": str(UUID(int=3)), "client_secret": "guessed"}
 PERSON = {"email": make.EMAIL, "password": make.PASSWORD}
+CHANGE = {"current_password": make.PASSWORD, "new_password": "another correct horse battery"}
 SUBJECT, SESSION = UUID(int=1), UUID(int=2)
+ACCOUNT = ("/account", "/account/password", "/account/activity", "/account/delete")
 STATIC = ("/static/app.css", "/static/app.js", "/static/favicon.svg")
 
 
@@ -62,7 +64,7 @@ class Stage:
             return await self.send(route, headers=headers)
         if route.client:
             return await self.send(route, data={"token": self.token, **self.service}, headers=headers)
-        known = {**PERSON, "refresh_token": self.refresh_token}
+        known = {**PERSON, **CHANGE, "refresh_token": self.refresh_token, "session_id": str(SESSION)}
         named = route.reads.fields if route.reads else {}
         fields = {name: known[name] for name in named if name in known} | given
         if not route.page:
@@ -94,9 +96,20 @@ def authorization(*values: str) -> Send:
 
 
 async def of_the_wrong_kind(stage: Stage, route: Route) -> ClientResponse:
+    if route.reads_query:
+        wrong = dict.fromkeys(route.reads_query.fields, "nobody")
+        return await stage.send(route, params=wrong, headers=make.bearer(stage.token))
     assert route.reads
+    if "session_id" in route.reads.fields:
+        return await stage.send_good(route, surplus="x")
     given: dict[str, object] = {"email": "nobody"} if "email" in route.reads.fields else {}
     return await stage.send_good(route, **(given or dict.fromkeys(route.reads.fields, 5)))
+
+
+async def with_a_wrong_password(stage: Stage, route: Route) -> ClientResponse:
+    assert route.reads
+    named = {name: "not this battery" for name in ("password", "current_password") if name in route.reads.fields}
+    return await stage.send_good(route, **named)
 
 
 async def twice(stage: Stage, route: Route) -> ClientResponse:
@@ -134,7 +147,7 @@ PROVOKE: dict[type[Refusal], Send] = {
     refusals.InvalidInput: of_the_wrong_kind,
     refusals.InvalidGrant: fields(refresh_token="x" * 52),
     refusals.EmailTaken: twice,
-    refusals.InvalidCredentials: fields(password="not this battery"),
+    refusals.InvalidCredentials: with_a_wrong_password,
     refusals.AccountDisabled: fields(email="disabled@example.com"),
     refusals.SessionNotFound: fields(),
     refusals.MissingCredentials: authorization(),
@@ -177,11 +190,15 @@ def tokens(config: Config, clock: FrozenClock) -> tuple[str, str]:
 
 @pytest.fixture
 async def people(database: Database) -> None:
-    """Somebody whose account is disabled."""
-    password_hash = argon2.PasswordHasher(1, 8, 1).hash(make.PASSWORD)
-    statement = "insert into users values (default, $1, 'disabled@example.com', $2, $3, $3, $3)"
+    """Somebody whose account is disabled, and the one whom the tokens are about."""
+    password_hash, now = argon2.PasswordHasher(1, 8, 1).hash(make.PASSWORD), FrozenClock().now()
+    statement = "insert into users values (default, $1, $2, $3, $4, $4, $5)"
     async with database.transaction() as transaction:
-        await transaction.connection.execute(statement, UUID(int=9), password_hash, FrozenClock().now())
+        for subject, email, disabled_at in (
+            (UUID(int=9), "disabled@example.com", now),
+            (SUBJECT, "grace@example.com", None),
+        ):
+            await transaction.connection.execute(statement, subject, email, password_hash, now, disabled_at)
 
 
 @pytest.mark.usefixtures("people")
@@ -202,8 +219,8 @@ async def assert_refused(kind: type[Refusal], route: Route, response: ClientResp
     assert response.status == problems.status_and_title(kind)[0], (route.path, text)
     if not route.page:
         assert (await response.json())["code"] == kind.code
-    elif kind is refusals.InvalidInput:
-        assert 'aria-invalid="true"' in text
+    elif kind is refusals.InvalidInput and 'aria-invalid="true"' in text:
+        assert kind.detail not in html.unescape(text)
     else:
         assert kind.detail in html.unescape(text)
 
@@ -248,20 +265,21 @@ async def test_every_described_good_answer_is_given(service: Service, serve: Ser
 async def walk(client: Client, service: Mapping[str, str]) -> None:
     """Use the whole service, once each way."""
     await make.user(client)
-    for path in ("/", "/login", "/register", "/account", "/api/docs", "/api/openapi.json", *STATIC):
+    for path in ("/", "/login", "/register", *ACCOUNT, "/api/docs", "/api/openapi.json", *STATIC):
         await client.get(path, allow_redirects=False)
     for path in ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server"):
         found = await client.get(path)
         await client.get(path, headers={"If-None-Match": found.headers["ETag"]})
     await in_a_program(client, service)
     await in_a_browser(client)
+    await at_the_account_pages(client)
 
 
 async def in_a_program(client: Client, service: Mapping[str, str]) -> None:
     pair = await (await client.post("/api/auth/login", json=PERSON)).json()
     pair = await (await client.post("/api/auth/refresh", json={"refresh_token": pair["refresh_token"]})).json()
     known = make.bearer(pair["access_token"])
-    for path in ("me", "sessions"):
+    for path in ("me", "me/export", "sessions", "activity"):
         await client.get(f"/api/auth/{path}", headers=known)
     other = await make.access_token(client)
     sessions = await (await client.get("/api/auth/sessions", headers=known)).json()
@@ -275,6 +293,10 @@ async def in_a_program(client: Client, service: Mapping[str, str]) -> None:
     await client.post("/api/auth/logout", headers=known)
     other = await make.access_token(client)
     await client.post("/api/auth/logout-all", headers=make.bearer(other))
+    await make.user(client, "alan@example.com")
+    other = await make.access_token(client, "alan@example.com")
+    await client.post("/api/auth/password", json=CHANGE, headers=make.bearer(other))
+    await client.delete("/api/auth/me", json={"password": CHANGE["new_password"]}, headers=make.bearer(other))
 
 
 async def in_a_browser(client: Client) -> None:
@@ -284,6 +306,17 @@ async def in_a_browser(client: Client) -> None:
     await client.get("/account")
     await send(client, "/logout", await form(client, "/account"))
     await send(client, "/login", await form(client, "/login") | PERSON)
+
+
+async def at_the_account_pages(client: Client) -> None:
+    """By who is logged in there already, and elsewhere."""
+    await make.access_token(client)
+    for path in ACCOUNT:
+        await client.get(path)
+    await send(client, "/account/sessions/end", await form(client, "/account"))
+    await send(client, "/account/sessions/end-others", await form(client, "/account"))
+    await send(client, "/account/password", await form(client, "/account/password") | CHANGE)
+    await send(client, "/account/delete", await form(client, "/account/delete") | {"password": CHANGE["new_password"]})
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"])

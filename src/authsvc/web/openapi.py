@@ -17,7 +17,6 @@ from authsvc.web.routes import SAFE_METHODS, Answer, Route
 
 _READING = (refusals.UnsupportedMediaType, refusals.BodyTooLarge, refusals.BodyTimeout)
 _TOKEN = (refusals.MissingCredentials, refusals.InvalidRequest, refusals.InvalidToken)
-_LOGIN = {refusals.MissingCredentials}
 _ABOUT = """\
 Register, log in, and ask who is asking.
 
@@ -104,12 +103,11 @@ def refusals_of(route: Route) -> list[type[Refusal]]:
     if route.has_body:
         found |= {*_READING, refusals.InvalidForm if route.reads_form else refusals.InvalidJson}
         found |= {refusals.StaleForm} if route.page else set()
-    if route.reads is not None and not route.client:
+    if (route.reads is not None and not route.client) or route.reads_query is not None:
         found.add(refusals.InvalidInput)
     if not route.public:
         found.add(refusals.DatabaseUnavailable)
-        # A page leads who is not logged in to the login instead; what it is sent is not read from Authorization.
-        found |= _LOGIN if route.page and route.method not in SAFE_METHODS else set()
+        # A page leads who is not logged in to the login instead.
         found |= set() if route.page else set(_TOKEN)
     return sorted(found, key=lambda kind: (problems.status_and_title(kind)[0], kind.code))
 
@@ -125,7 +123,19 @@ def _operation(route: Route) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS.get(name, _ID)}
         for name in re.findall(r"{(\w+)}", route.path)
-    ] + [
+    ]
+    if route.reads_query is not None:
+        parameters += [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in route.reads_query.needed,
+                "schema": {key: value for key, value in field.schema.items() if key != "description"},
+                "description": field.schema.get("description", ""),
+            }
+            for name, field in route.reads_query.fields.items()
+        ]
+    parameters += [
         {"name": name, "in": "header", "required": False, "schema": _TEXT, "description": text}
         for name, text in (route.reads_headers or {}).items()
     ]

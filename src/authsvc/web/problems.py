@@ -16,8 +16,9 @@ from aiohttp.typedefs import Middleware
 
 from authsvc import refusals
 from authsvc.refusals import Refusal
-from authsvc.web import redirects
+from authsvc.web import notices, redirects
 from authsvc.web.middleware import REQUEST_ID
+from authsvc.web.notices import Notice
 from authsvc.web.pages import Pages, ProblemPage
 from authsvc.web.routes import SAFE_METHODS, Handler, route_of
 
@@ -136,8 +137,10 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
     def answer(request: web.Request, refusal: Refusal) -> web.Response:
         if not wants_page(request):
             return problems.response(refusal, request[REQUEST_ID])
-        if isinstance(refusal, refusals.Unauthenticated) and request.method in SAFE_METHODS:
-            return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
+        if isinstance(refusal, refusals.Unauthenticated):
+            if request.method in SAFE_METHODS:
+                return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
+            return notices.see_other("/login", Notice.LOGGED_OUT)
         status, title = status_and_title(type(refusal))
         page = ProblemPage(title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID])
         return pages.response(page, status=status, headers=headers_of(refusal))

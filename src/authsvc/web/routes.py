@@ -47,6 +47,7 @@ class Route:
     client: bool = False
     """For services: a form as OAuth has it, with the credential of the service, which is no matter of the guard."""
     reads: "Shape[Any] | None" = None
+    reads_query: "Shape[Any] | None" = None
     reads_headers: Mapping[str, str] | None = None
     refuses: tuple[type[Refusal], ...] = ()
 
