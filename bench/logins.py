@@ -7,12 +7,15 @@ from statistics import median
 
 from bench import wrk
 from bench.report import Figure, at_least, at_most
-from bench.stage import CREDENTIALS, Stage
+from bench.stage import CROWD, PASSWORD, Stage
 
 LOGIN = f"""
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{{"email":"{CREDENTIALS["email"]}","password":"{CREDENTIALS["password"]}"}}'
+local number = 0
+function request()
+  number = (number + 1) % {len(CROWD)}
+  local body = '{{"email":"load' .. number .. '@example.com","password":"{PASSWORD}"}}'
+  return wrk.format("POST", nil, {{["Content-Type"] = "application/json"}}, body)
+end
 """
 
 

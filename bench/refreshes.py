@@ -46,8 +46,9 @@ def over_bare_update(stage: Stage) -> list[Figure]:
         with psycopg.connect(stage.database_url, autocommit=True) as connection:
             connection.execute(OPEN, [stage.subject, ids])
         command = [sys.executable, "-m", "bench.bare_update", stage.database_url, str(ids[0]), str(seconds)]
+        # Ours first: the bare statement counts on without giving out tokens.
+        ours.append(_refreshes(stage, ids))
         bare.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        ours.append(_refreshes(stage, ids[1:]))
     name = f"(g) POST /api/auth/refresh over bare UPDATE … RETURNING, {CLIENTS} clients"
     return [at_least(name, median(ours), median(bare), 0.50)]
 

@@ -9,7 +9,7 @@ import psycopg
 
 from bench import wrk
 from bench.report import Figure, at_least, at_most
-from bench.stage import CREDENTIALS, Instance, Stage, post
+from bench.stage import CROWD, PASSWORD, Instance, Stage, post
 
 LOGOUTS, MILLION = 100, 1_000_000
 REVOKE = """
@@ -23,7 +23,9 @@ def logout_seen_elsewhere(stage: Stage) -> list[Figure]:
     delays = []
     with stage.another() as other:
         for number in range(LOGOUTS):
-            token = post(f"{stage.service.url}/api/auth/login", CREDENTIALS)["access_token"]
+            token = post(f"{stage.service.url}/api/auth/login", {"email": CROWD[0], "password": PASSWORD})[
+                "access_token"
+            ]
             # Anywhere between two looks of the other instance.
             time.sleep(0.5 * number / LOGOUTS)
             post(f"{stage.service.url}/api/auth/logout", token=token)

@@ -18,7 +18,10 @@ from authsvc import embedded, key_sets
 from authsvc.config import DatabaseUrl
 from authsvc.store import migrations
 
-CREDENTIALS = {"email": "ada@example.com", "password": "correct horse battery staple"}
+PASSWORD = "correct horse battery staple"  # noqa: S105 - it protects nothing
+CREDENTIALS = {"email": "ada@example.com", "password": PASSWORD}
+# Those who log in as load: so many that none of them comes near the most sessions of one account.
+CROWD = [f"load{number}@example.com" for number in range(96)]
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Stage:
             service = _instance(stack, server.url, keys)
             user = post(f"{service.url}/api/auth/register", CREDENTIALS)
             token = post(f"{service.url}/api/auth/login", CREDENTIALS)["access_token"]
+            for email in CROWD:
+                post(f"{service.url}/api/auth/register", {"email": email, "password": PASSWORD})
             (port,) = _free_ports(1)
             bare = f"http://127.0.0.1:{port}"
             command = [sys.executable, "-m", "bench.bare", server.url, user["id"], str(port)]
