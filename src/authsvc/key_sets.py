@@ -64,6 +64,11 @@ class SigningKey:
     algorithm: str
     key: Key
 
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature of `message` (RFC 7515 §5.1)."""
+        signature: bytes = self.key.sign(message)
+        return signature
+
 
 @dataclass(frozen=True)
 class KeySet:

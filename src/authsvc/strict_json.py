@@ -11,9 +11,7 @@ def loads(text: str) -> object:
         ValueError: it is no JSON, holds a name twice in one object or a number that is none, or nests too deep.
     """
     try:
-        value: object = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value: object = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
     return value
@@ -35,3 +33,7 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("a number beyond all bounds")
     return value
+
+
+# Built once: `json.loads` builds one for each text.
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
