@@ -8,6 +8,13 @@ select public_id as subject, password_hash, disabled_at
 from users
 where public_id = :subject;
 
+-- name: lock_credential(subject)^
+-- Until the transaction ends nobody else logs in, changes the password, or disables or deletes the account.
+select public_id as subject, password_hash, disabled_at
+from users
+where public_id = :subject
+for update;
+
 -- name: replace_password_hash(subject, old_hash, new_hash, now)^
 -- Compare and set: a password changed since the hash was read is not overwritten.
 update users

@@ -14,3 +14,11 @@ from journal
 where subject = :subject and (:before::bigint is null or id < :before::bigint)
 order by id desc
 limit :most;
+
+-- name: forget_journal_of(subject)^
+with forgotten as (
+  delete from journal
+  where subject = :subject
+  returning id
+)
+select count(*) as forgotten from forgotten;

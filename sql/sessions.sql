@@ -63,6 +63,13 @@ with doomed as (
 )
 select subject, id as session_id, access_until from ended;
 
+-- name: hold_session(id, subject)^
+-- Only one that nobody is ending: to wait for who does, with other sessions locked, could be to wait for each other.
+select id
+from sessions
+where id = :id and subject = :subject
+for key share skip locked;
+
 -- name: end_oldest_sessions(subject, opened, others)
 -- All but `opened`, and of the rest the `others` last used. What somebody else is ending at this moment is left to him:
 -- logins at once would wait for each other.

@@ -8,6 +8,11 @@ select public_id, email, created_at, updated_at
 from users
 where public_id = :public_id;
 
+-- name: delete_user(public_id)^
+delete from users
+where public_id = :public_id
+returning public_id;
+
 -- name: insert_imported(public_ids, emails, password_hashes, now)
 -- Rows of addresses that exist already are left as they are.
 insert into users (public_id, email, password_hash, created_at, updated_at)

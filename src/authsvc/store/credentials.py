@@ -37,6 +37,12 @@ async def by_subject(connection: Connection, subject: UUID) -> Credential | None
     return None if row is None else Credential(**row)
 
 
+async def lock(connection: Connection, subject: UUID) -> Credential | None:
+    """Return the credential of an account, or None; nobody else logs in or changes it before the transaction ends."""
+    row = await _QUERIES["lock_credential"].row(connection, subject=subject)
+    return None if row is None else Credential(**row)
+
+
 async def replace_password_hash(
     connection: Connection, *, subject: UUID, old_hash: str, new_hash: str, now: datetime
 ) -> bool:

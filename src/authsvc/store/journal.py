@@ -47,3 +47,9 @@ async def of_subject(connection: Connection, subject: UUID, *, before: int | Non
     """Return the newest `most` entries about an account, those older than entry `before` where that is given."""
     rows = await _QUERIES["journal_of"].rows(connection, subject=subject, before=before, most=most)
     return [Entry(**row) for row in rows]
+
+
+async def forget(connection: Connection, subject: UUID) -> int:
+    """Delete what is written about an account; return how many entries that were."""
+    row = await _QUERIES["forget_journal_of"].row(connection, subject=subject)
+    return 0 if row is None else int(row["forgotten"])

@@ -128,6 +128,14 @@ async def end_all(connection: Connection, *, subject: UUID, kept: UUID | None = 
     return [SessionEnded(**row) for row in rows]
 
 
+async def hold(connection: Connection, *, session_id: UUID, subject: UUID) -> bool:
+    """Keep a session from being ended before the transaction ends; return False where it has been, or just is.
+
+    To be called last: whoever ends several sessions at the same time then waits for nobody who waits for them.
+    """
+    return await _QUERIES["hold_session"].row(connection, id=session_id, subject=subject) is not None
+
+
 async def end_oldest(connection: Connection, *, subject: UUID, opened: UUID, others: int) -> list[SessionEnded]:
     """End the sessions of an account but for the one just `opened` and the `others` that were used last."""
     rows = await _QUERIES["end_oldest_sessions"].rows(connection, subject=subject, opened=opened, others=others)

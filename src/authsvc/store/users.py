@@ -64,6 +64,11 @@ async def by_public_id(connection: Connection, public_id: UUID) -> User | None:
     return None if row is None else User(**row)
 
 
+async def delete(connection: Connection, public_id: UUID) -> None:
+    """Delete an account that has no sessions any more."""
+    await _QUERIES["delete_user"].row(connection, public_id=public_id)
+
+
 async def insert_imported(connection: Connection, users: Sequence[ImportedUser], *, now: datetime) -> set[str]:
     """Open the accounts whose addresses are free, in one statement; return the addresses of those opened."""
     rows = await _QUERIES["insert_imported"].rows(

@@ -1,0 +1,41 @@
+"""The password asked again: before what a stolen access token alone must not do."""
+
+from uuid import UUID
+
+from authsvc.events import Origin, PasswordChangeFailed, UnsupportedHashMet, UserDeletionFailed
+from authsvc.password_policy import Password
+from authsvc.passwords import Passwords, Verdict
+from authsvc.refusals import InvalidCredentials, InvalidToken
+from authsvc.store import credentials
+from authsvc.store.credentials import Credential
+from authsvc.store.database import Database
+
+
+async def reauthenticate(
+    database: Database,
+    passwords: Passwords,
+    password: Password,
+    failed: PasswordChangeFailed | UserDeletionFailed,
+    origin: Origin,
+) -> Credential:
+    """Return the credential that the password was verified with, of the account that `failed` names.
+
+    Raises:
+        InvalidToken: the account exists no more.
+        InvalidCredentials: it is not the password; `failed` is recorded.
+        Busy: too many passwords wait to be hashed.
+        DatabaseUnavailable: the database does not answer.
+    """
+    subject: UUID = failed.subject
+    async with database.read() as connection:
+        credential = await credentials.by_subject(connection, subject)
+    if credential is None:
+        raise InvalidToken
+    verdict = await passwords.verify(password, credential.password_hash)
+    if verdict is Verdict.UNSUPPORTED:
+        database.publish(UnsupportedHashMet(subject))
+    if verdict is not Verdict.MATCH:
+        async with database.transaction(origin) as transaction:
+            transaction.record(failed)
+        raise InvalidCredentials
+    return credential
