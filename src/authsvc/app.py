@@ -14,6 +14,10 @@ from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
 from authsvc.events import Event
+from authsvc.flows.activity import Activity
+from authsvc.flows.change_password import ChangePassword
+from authsvc.flows.delete_user import DeleteUser
+from authsvc.flows.export_user import ExportUser
 from authsvc.flows.login import Login
 from authsvc.flows.profile import Profile
 from authsvc.flows.readiness import ReadinessCheck
@@ -31,8 +35,12 @@ from authsvc.signing import AccessTokenIssuer, AccessTokenReader
 from authsvc.store import sessions as session_store
 from authsvc.store.database import Database
 from authsvc.web import routes
+from authsvc.web.activity import ActivityDoor
+from authsvc.web.change_password import ChangePasswordDoor
 from authsvc.web.cookies import Cookies
+from authsvc.web.delete_user import DeleteUserDoor
 from authsvc.web.docs import DocsDoor
+from authsvc.web.export_user import ExportUserDoor
 from authsvc.web.form_tokens import FormTokens
 from authsvc.web.forms import Forms
 from authsvc.web.guard import Guard
@@ -103,6 +111,8 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     sessions = Sessions(database, session_tokens, clock)
     session_check = SessionCheck(revocations, database, session_tokens, clock)
     profile = Profile(database)
+    change_password = ChangePassword(database, passwords, policy, clock)
+    delete_user = DeleteUser(database, passwords)
     readiness = ReadinessCheck(database)
 
     cookies = Cookies.of(http.public_url)
@@ -117,6 +127,10 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         *SessionsDoor(sessions).routes(),
         *LogoutDoor(sessions, cookies, form_tokens).routes(),
         *ProfileDoor(profile, pages, form_tokens).routes(),
+        *ChangePasswordDoor(change_password, policy).routes(),
+        *ActivityDoor(Activity(database)).routes(),
+        *ExportUserDoor(ExportUser(database)).routes(),
+        *DeleteUserDoor(delete_user, policy, cookies).routes(),
         *KeysDoor(keys.published()).routes(),
         *pages.routes(),
     ]

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from aiohttp import web
 
+from authsvc.flows.activity import Entry
 from authsvc.flows.profile import User
 from authsvc.flows.sessions import Session
 from authsvc.session_tokens import TokenPair
@@ -18,6 +19,8 @@ _TIME = {"type": "string", "format": "date-time"}
 USER_SCHEMA = {"$ref": "#/components/schemas/User"}
 TOKENS_SCHEMA = {"$ref": "#/components/schemas/Tokens"}
 SESSIONS_SCHEMA = {"$ref": "#/components/schemas/Sessions"}
+ACTIVITY_SCHEMA = {"$ref": "#/components/schemas/Activity"}
+EXPORT_SCHEMA = {"$ref": "#/components/schemas/Export"}
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "User": {
         "type": "object",
@@ -83,6 +86,41 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "additionalProperties": False,
         "properties": {"sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}}},
     },
+    "Entry": {
+        "type": "object",
+        "description": "Something that happened to an account.",
+        "required": ["id", "recorded_at", "event", "session_id", "address", "agent"],
+        "additionalProperties": False,
+        "properties": {
+            "id": {"type": "integer", "description": "Grows with time."},
+            "recorded_at": _TIME,
+            "event": {"type": "string", "description": "What happened, as `subject:action:outcome`."},
+            "session_id": {"type": ["string", "null"], "format": "uuid", "description": "The session it was about."},
+            "address": {"type": ["string", "null"], "description": "Network address; null: the operator."},
+            "agent": {"type": ["string", "null"], "description": "User-Agent, shortened."},
+        },
+    },
+    "Activity": {
+        "type": "object",
+        "description": "A page of what happened to an account, the newest first.",
+        "required": ["activity", "next"],
+        "additionalProperties": False,
+        "properties": {
+            "activity": {"type": "array", "items": {"$ref": "#/components/schemas/Entry"}},
+            "next": {"type": ["integer", "null"], "description": "The `before` of the next page; null: the last."},
+        },
+    },
+    "Export": {
+        "type": "object",
+        "description": "All that is held about an account.",
+        "required": ["user", "sessions", "activity"],
+        "additionalProperties": False,
+        "properties": {
+            "user": {"$ref": "#/components/schemas/User"},
+            "sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}},
+            "activity": {"type": "array", "items": {"$ref": "#/components/schemas/Entry"}},
+        },
+    },
     "JwkSet": {
         "type": "object",
         "description": "Public keys (RFC 7517 §5).",
@@ -131,6 +169,18 @@ def session_body(session: Session, current: UUID) -> dict[str, object]:
         "agent": session.agent,
         "authentication_methods": session.authentication_methods,
         "current": session.id == current,
+    }
+
+
+def entry_body(entry: Entry) -> dict[str, object]:
+    """Return the object of the API for an entry of the journal, which its owner reads."""
+    return {
+        "id": entry.id,
+        "recorded_at": timestamp(entry.recorded_at),
+        "event": entry.event,
+        "session_id": str(entry.session_id) if entry.session_id else None,
+        "address": entry.address,
+        "agent": entry.agent,
     }
 
 

@@ -10,6 +10,11 @@ from aiohttp import hdrs, web
 
 from authsvc.session_tokens import TokenPair
 
+# Not "cookies": a browser would clear those of sibling hosts, too.
+CLEAR = {"Clear-Site-Data": '"cache", "storage"'}
+CLEARS = {"Set-Cookie": "Clears the cookies.", "Clear-Site-Data": "What a browser keeps of this site."}
+"""What the description says of it."""
+
 
 @dataclass(frozen=True)
 class Cookie:
@@ -64,6 +69,12 @@ class Cookies:
         """Have the browser forget its tokens."""
         self.access_token.clear(response)
         self.refresh_token.clear(response)
+
+    def goodbye(self) -> web.Response:
+        """Return the answer that has the browser forget its tokens, and what else it keeps of this site."""
+        response = web.Response(status=204, headers=CLEAR)
+        self.clear_tokens(response)
+        return response
 
     def decides_tokens(self, response: web.StreamResponse) -> bool:
         """Tell whether an answer gives or takes the browser's tokens already."""

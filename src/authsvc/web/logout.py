@@ -7,16 +7,12 @@ from aiohttp import web
 from authsvc.flows.sessions import Sessions
 from authsvc.refusals import DatabaseUnavailable
 from authsvc.web import redirects
-from authsvc.web.cookies import Cookies
+from authsvc.web.cookies import CLEAR, CLEARS, Cookies
 from authsvc.web.form_tokens import FormTokens
 from authsvc.web.guard import IDENTITY
 from authsvc.web.origins import origin_of
 from authsvc.web.reading import Input, Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
-
-# Not "cookies": a browser would clear those of sibling hosts, too.
-CLEAR = {"Clear-Site-Data": '"cache", "storage"'}
-_CLEARS = {"Set-Cookie": "Clears the cookies.", "Clear-Site-Data": "What a browser keeps of this site."}
 
 
 @dataclass(frozen=True)
@@ -41,14 +37,14 @@ class LogoutDoor:
         """End the session that asks."""
         identity = request[IDENTITY]
         await self.sessions.log_out(identity.subject, identity.session_id, origin_of(request))
-        return self._goodbye()
+        return self.cookies.goodbye()
 
     async def post_all_json(self, request: web.Request) -> web.Response:
         """End every session, or every other."""
         identity, given = request[IDENTITY], await read_json(request, EVERYWHERE)
         kept = identity.session_id if given.keep_current else None
         await self.sessions.log_out_everywhere(identity.subject, origin_of(request), kept=kept)
-        return web.Response(status=204) if given.keep_current else self._goodbye()
+        return web.Response(status=204) if given.keep_current else self.cookies.goodbye()
 
     async def post_form(self, request: web.Request) -> web.Response:
         """End the session, clear the cookies and lead to the login."""
@@ -62,11 +58,6 @@ class LogoutDoor:
         self.cookies.clear_tokens(response)
         return response
 
-    def _goodbye(self) -> web.Response:
-        response = web.Response(status=204, headers=CLEAR)
-        self.cookies.clear_tokens(response)
-        return response
-
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
         return [
@@ -75,7 +66,7 @@ class LogoutDoor:
                 "/api/auth/logout",
                 self.post_json,
                 summary="End this session",
-                answers=(Answer(204, "Its tokens are no longer good, anywhere.", headers=_CLEARS),),
+                answers=(Answer(204, "Its tokens are no longer good, anywhere.", headers=CLEARS),),
                 tag="Sessions",
             ),
             Route(
@@ -92,7 +83,7 @@ class LogoutDoor:
                 "/logout",
                 self.post_form,
                 summary="Log out of the pages",
-                answers=(Answer(303, "Logged out: on to the login.", headers=_CLEARS),),
+                answers=(Answer(303, "Logged out: on to the login.", headers=CLEARS),),
                 tag="Pages",
                 # A browser whose session is over may still ask to forget it.
                 public=True,

@@ -99,7 +99,7 @@ def refusals_of(route: Route) -> list[type[Refusal]]:
         found.add(refusals.CrossSiteRequest)
     if route.has_body:
         found |= {*_READING, *({refusals.InvalidForm, refusals.StaleForm} if route.page else {refusals.InvalidJson})}
-    if route.reads is not None:
+    if route.reads is not None or route.reads_query is not None:
         found.add(refusals.InvalidInput)
     if not route.public:
         found.add(refusals.DatabaseUnavailable)
@@ -120,7 +120,19 @@ def _operation(route: Route) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
         for name in re.findall(r"{(\w+)}", route.path)
-    ] + [
+    ]
+    if route.reads_query is not None:
+        parameters += [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in route.reads_query.needed,
+                "schema": {key: value for key, value in field.schema.items() if key != "description"},
+                "description": field.schema.get("description", ""),
+            }
+            for name, field in route.reads_query.fields.items()
+        ]
+    parameters += [
         {"name": name, "in": "header", "required": False, "schema": _TEXT, "description": text}
         for name, text in (route.reads_headers or {}).items()
     ]

@@ -1,4 +1,4 @@
-"""Typed input from JSON or a form; the only reader of request bodies.
+"""Typed input from JSON, a form or a query; the only reader of request bodies.
 
 aiohttp's own `json()` and `post()` turn a dozen kinds of bad bytes into a 500, take any content type and any charset,
 and let the last of two same names win.
@@ -154,6 +154,18 @@ async def read_form(request: web.Request) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise InvalidForm
     return fields
+
+
+def read_query(request: web.Request, shape: Shape[T]) -> T:
+    """Return the typed input of a query.
+
+    Raises:
+        InvalidInput: its fields are at fault, or one is there twice.
+    """
+    twice = {name for name in request.query if len(request.query.getall(name)) > 1} & shape.fields.keys()
+    if twice:
+        raise InvalidInput([FieldFault(name, "duplicate", "Give this once.") for name in sorted(twice)])
+    return shape.read(dict(request.query))
 
 
 async def _body(request: web.Request, content_type: str, malformed: type[InvalidJson | InvalidForm]) -> str:

@@ -39,6 +39,7 @@ class Route:
     public: bool = False
     page: bool = False
     reads: "Shape[Any] | None" = None
+    reads_query: "Shape[Any] | None" = None
     reads_headers: Mapping[str, str] | None = None
     refuses: tuple[type[Refusal], ...] = ()
 

@@ -1,0 +1,51 @@
+"""Export: GET /api/auth/me/export."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from authsvc.flows.export_user import ExportUser
+from authsvc.web.bodies import EXPORT_SCHEMA, JSON, entry_body, json_response, session_body, user_body
+from authsvc.web.guard import IDENTITY
+from authsvc.web.routes import Answer, Route
+
+
+@dataclass(frozen=True)
+class ExportUserDoor:
+    """Gives people what is held about them (GDPR Art. 15 and 20)."""
+
+    export_user: ExportUser
+
+    async def get_json(self, request: web.Request) -> web.Response:
+        """Answer with all that is held about the bearer, as a file to keep."""
+        identity = request[IDENTITY]
+        export = await self.export_user(identity.subject)
+        return json_response(
+            {
+                "user": user_body(export.user),
+                "sessions": [session_body(session, identity.session_id) for session in export.sessions],
+                "activity": [entry_body(entry) for entry in export.activity],
+            },
+            headers={"Content-Disposition": 'attachment; filename="authsvc-export.json"'},
+        )
+
+    def routes(self) -> list[Route]:
+        """Return the routes of this door."""
+        return [
+            Route(
+                "GET",
+                "/api/auth/me/export",
+                self.get_json,
+                summary="All that is held about the bearer",
+                answers=(
+                    Answer(
+                        200,
+                        "All of it; of the password there is only a hash, which is not a part of it.",
+                        JSON,
+                        EXPORT_SCHEMA,
+                        headers={"Content-Disposition": "A name for the file."},
+                    ),
+                ),
+                tag="Account",
+            )
+        ]
