@@ -21,7 +21,7 @@ def start(
     url: str, *, clients: int, seconds: float, header: str | None = None, script: Path | None = None
 ) -> "subprocess.Popen[str]":
     """Start wrk on one thread."""
-    options = ["-t1", f"-c{clients}", f"-d{seconds:g}s", "--latency", "--timeout", "30s"]
+    options = ["-t1", f"-c{clients}", f"-d{round(seconds)}s", "--latency", "--timeout", "30s"]
     options += ["-H", header] if header else []
     options += ["-s", str(script)] if script else []
     return subprocess.Popen(["wrk", *options, url], stdout=subprocess.PIPE, text=True)

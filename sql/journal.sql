@@ -22,3 +22,46 @@ with forgotten as (
   returning id
 )
 select count(*) as forgotten from forgotten;
+
+-- name: search_journal(subject, events, since, until, address, most)
+-- The newest first. What is null does not count.
+select id, recorded_at, event, subject, session_id, address, agent
+from journal
+where
+  (:subject::uuid is null or subject = :subject::uuid)
+  and (:events::text[] is null or event = any(:events::text[]))
+  and (:since::timestamptz is null or recorded_at >= :since::timestamptz)
+  and (:until::timestamptz is null or recorded_at < :until::timestamptz)
+  and (:address::text is null or address = :address::text)
+order by id desc
+limit :most;
+
+-- name: sweep_journal(before, most)^
+-- An array, and no subquery: that is always looked up by the primary key, never joined with the whole table.
+with swept as (
+  delete from journal
+  where id = any(array(
+    select id from journal
+    where recorded_at < :before
+    order by recorded_at
+    limit :most
+    for update skip locked
+  ))
+  returning id
+)
+select count(*) as swept from swept;
+
+-- name: sweep_failed_logins(event, before, most)^
+-- Of no account. Ordered as the index on subject and id is: along the one on id lie all the entries that are kept.
+with swept as (
+  delete from journal
+  where id = any(array(
+    select id from journal
+    where subject is null and event = :event and recorded_at < :before
+    order by subject, id
+    limit :most
+    for update skip locked
+  ))
+  returning id
+)
+select count(*) as swept from swept;

@@ -37,6 +37,16 @@ with ended as (
 )
 select subject, id as session_id, access_until from ended;
 
+-- name: end(id)^
+with ended as (
+  delete from sessions
+  where id = :id
+  returning id, subject, access_until
+), revoked as (
+  insert into revocations (session_id, expires_at) select id, access_until from ended
+)
+select subject, id as session_id, access_until from ended;
+
 -- name: end_session(id, subject)^
 with ended as (
   delete from sessions
@@ -112,3 +122,42 @@ union all
 select session_id, expires_at, null
 from revocations
 where transaction_id >= :transaction_id::bigint::text::xid8;
+
+-- name: sweep_sessions(after, most, over_since, idle_since)^
+-- Looks at the next `most` along the primary key: an index that finds the idle ones would cost each refresh a write.
+-- Nothing goes into revocations: whoever is deleted here has had no good access token since `over_since`.
+with looked as (
+  select id from sessions
+  where id > :after
+  order by id
+  limit :most
+), over as (
+  select id from sessions
+  where
+    id in (select id from looked)
+    and (expires_at < :over_since or last_used_at < :idle_since)
+    and access_until < :over_since
+  for update skip locked
+), swept as (
+  delete from sessions
+  where id in (select id from over)
+  returning id
+)
+select
+  (select id from looked order by id desc limit 1) as last,
+  (select count(*) from swept) as swept;
+
+-- name: sweep_revocations(before, most)^
+-- An array, and no subquery: that is always looked up by the primary key, never joined with the whole table.
+with swept as (
+  delete from revocations
+  where session_id = any(array(
+    select session_id from revocations
+    where expires_at < :before
+    order by expires_at
+    limit :most
+    for update skip locked
+  ))
+  returning session_id
+)
+select count(*) as swept from swept;

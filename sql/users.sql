@@ -8,6 +8,23 @@ select public_id, email, created_at, updated_at
 from users
 where public_id = :public_id;
 
+-- name: find_user(email, public_id)^
+select public_id, email, created_at, updated_at
+from users
+where email = :email or public_id = :public_id;
+
+-- name: disable_user(public_id, now)^
+update users
+set disabled_at = :now, updated_at = :now
+where public_id = :public_id and disabled_at is null
+returning public_id;
+
+-- name: enable_user(public_id, now)^
+update users
+set disabled_at = null, updated_at = :now
+where public_id = :public_id and disabled_at is not null
+returning public_id;
+
 -- name: delete_user(public_id)^
 delete from users
 where public_id = :public_id

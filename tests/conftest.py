@@ -22,7 +22,7 @@ from aiohttp.web import Application, Request
 from blockbuster import BlockBuster, BlockBusterFunction
 from jinja2.bccache import Bucket
 
-from authsvc import embedded, logs, signing
+from authsvc import embedded, key_sets, logs
 from authsvc.app import Service, compose
 from authsvc.config import Argon2Profile, Config, DatabaseUrl
 from authsvc.store import migrations
@@ -33,7 +33,7 @@ from tests.witness import Witness
 Client = TestClient[Request, Application]
 Serve = Callable[[Application], Awaitable[Client]]
 CHEAP = Argon2Profile(memory_kib=8, passes=1, lanes=1)
-SIGNING_KEYS = json.dumps({"keys": [signing.generate_key("ES256")]})
+SIGNING_KEYS = json.dumps({"keys": [key_sets.generate_key("ES256")]})
 # Wall clock, on machines that do other work too: only what is far beyond a hash.
 SLOW_CALLBACK_SECONDS = 2
 # Passwords of the tests, the start of each JWT, addresses and DSNs, stored hashes.

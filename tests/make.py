@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from authsvc.clock import SystemClock
+from authsvc.entropy import SystemEntropy
+from authsvc.flows.clients import Clients
+from authsvc.store.database import Database
 from tests.conftest import Client
 
 EMAIL = "ada@example.com"
@@ -20,6 +24,19 @@ async def access_token(client: Client, email: str = EMAIL, password: str = PASSW
     response = await client.post("/api/auth/login", json={"email": email, "password": password})
     assert response.status == 200, await response.text()
     return str((await response.json())["access_token"])
+
+
+async def service(database: Database, name: str = "orders") -> dict[str, str]:
+    """Give a service a credential; return it as the form fields of RFC 6749 §2.3.1."""
+    made = await Clients(database, SystemClock(), SystemEntropy()).create(name)
+    return {"client_id": str(made.client.id), "client_secret": made.secret}
+
+
+async def tokens(client: Client, email: str = EMAIL, password: str = PASSWORD) -> Any:
+    """Log in; return the whole answer."""
+    response = await client.post("/api/auth/login", json={"email": email, "password": password})
+    assert response.status == 200, await response.text()
+    return await response.json()
 
 
 def bearer(token: str) -> dict[str, str]:

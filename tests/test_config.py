@@ -19,7 +19,7 @@ from authsvc.config import (
 SECRET = "0123456789abcdef0123456789abcdef"
 KEYS = json.dumps({"keys": [{"kty": "EC"}]})
 URL = "postgresql://ada:hunter2@localhost:5432/auth"
-SECRETS = {"AUTHSVC_DATABASE_URL", "AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_KEYS"}
+SECRETS = {"AUTHSVC_DATABASE_URL", "AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_KEYS", "AUTHSVC_REFRESH_SECRET"}
 LEAST = {"AUTHSVC_DATABASE_URL": URL, "AUTHSVC_JWT_SECRET": SECRET}
 NEEDS_KEYS = "AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."
 TWO_KEYS = "AUTHSVC_JWT_KEYS and AUTHSVC_JWT_SECRET are both set: keep one."
@@ -169,6 +169,13 @@ def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
         ("AUTHSVC_JWT_ISSUER", ["a\nb"]),
         ("AUTHSVC_JWT_AUDIENCE", ["a\tb"]),
         ("AUTHSVC_ACCESS_TOKEN_SECONDS", ["29", "86401"]),
+        ("AUTHSVC_TOKEN_CACHE_BYTES", ["-1", "1073741825"]),
+        ("AUTHSVC_REFRESH_SECRET", [SECRET[1:], f"{SECRET} {SECRET[1:]}", " ", f"ssh-ed25519{SECRET}"]),
+        ("AUTHSVC_SESSION_SECONDS", ["59", "31536001", "604799"]),
+        ("AUTHSVC_SESSION_IDLE_SECONDS", ["59", "899", "31536001"]),
+        ("AUTHSVC_SESSIONS_PER_USER", ["0", "10001"]),
+        ("AUTHSVC_REVOCATION_POLL_SECONDS", ["0", "61"]),
+        ("AUTHSVC_REVOCATION_STALE_SECONDS", ["0.01", "0.9", "301"]),
         ("AUTHSVC_PASSWORD_MIN_LENGTH", ["7", "65"]),
         ("AUTHSVC_PASSWORD_MAX_LENGTH", ["63", "1025"]),
         ("AUTHSVC_PASSWORD_PROFILE", ["fast", "OWASP-19MIB"]),

@@ -1,7 +1,5 @@
 """The command line: the only reader of os.environ and argv."""
 
-import asyncio
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -10,12 +8,18 @@ from typing import NoReturn
 
 import click
 
-from authsvc import dev, logs, operations, signing
+from authsvc import dev, key_rotation, key_sets, logs, operations
+from authsvc.clock import SystemClock
+from authsvc.commands.clients import clients
+from authsvc.commands.journal import journal
+from authsvc.commands.sweep import sweep
+from authsvc.commands.users import users
 from authsvc.config import Config, ConfigError, settings
 from authsvc.embedded import EmbeddedError
 from authsvc.server import ServerError, run
 from authsvc.store import migrations
 
+ALGORITHMS = click.Choice(["ES256", "RS256"])
 EX_CONFIG = 78
 """sysexits.h: something was found in a misconfigured state."""
 
@@ -23,7 +27,7 @@ EX_CONFIG = 78
 def main() -> None:
     """Run the command line."""
     try:
-        cli(prog_name="authsvc")
+        cli(prog_name="authsvc", obj=_config)
     except ConfigError as error:
         click.echo("authsvc cannot start with this configuration:", err=True)
         for fault in error.faults:
@@ -38,19 +42,8 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
-def _new_password() -> str:
-    """Return the password. Not an option: the list of processes and the history of the shell would show it."""
-    if sys.stdin.isatty():
-        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        return password
-    try:
-        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        _fail("The password on standard input is not UTF-8.")
-
-
 def _config(environ: Mapping[str, str] | None = None) -> Config:
-    config = Config.read(os.environ if environ is None else environ, check_keys=signing.read_key_set)
+    config = Config.read(os.environ if environ is None else environ, check_keys=key_sets.read_key_set)
     logs.configure(config.logging.format, config.logging.level)
     return config
 
@@ -103,16 +96,50 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--algorithm", type=click.Choice(["ES256", "RS256"]), default="ES256", show_default=True)
+@click.option("--algorithm", type=ALGORITHMS, default="ES256", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this new file, mode 0600; else print.")
 def generate(algorithm: str, output: Path | None) -> None:
     """Make a private JWK set with one key, for AUTHSVC_JWT_KEYS or the file of AUTHSVC_JWT_KEYS_FILE."""
-    text = json.dumps({"keys": [signing.generate_key(algorithm)]}, indent=2)
+    _put(key_rotation.first_set(algorithm, SystemClock().now()), output)
+
+
+@keys.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this new file, mode 0600; else print.")
+@click.option("--in-place", is_flag=True, help="Replace FILE, whole or not at all.")
+@click.option("--algorithm", type=ALGORITHMS, help="Of the new key. Default: that of the key which signs now.")
+def rotate(file: Path | None, output: Path | None, algorithm: str | None, *, in_place: bool) -> None:
+    """Make the next JWK set of FILE, by default of AUTHSVC_JWT_KEYS_FILE or AUTHSVC_JWT_KEYS.
+
+    The previous key goes, the current one only verifies, the next one signs, and a new next one is published. A set
+    without a next key gets one, and nothing else. Standard error says what became of each key, and how long to wait
+    until the next rotation: see docs/key-rotation.md.
+    """
+    if in_place and output is not None:
+        _fail("--in-place and --output are both given: keep one.")
+    source = operations.KeySource.of(os.environ, file)
+    if in_place and source.file is None:
+        _fail("--in-place needs a file: name it, or set AUTHSVC_JWT_KEYS_FILE.")
+    lifetime = operations.token_lifetime(os.environ)
+    try:
+        rotation = key_rotation.rotate(
+            source.text, algorithm=algorithm, lifetime_seconds=lifetime, now=SystemClock().now()
+        )
+    except ValueError as error:
+        _fail(f"{source.name} {error}.")
+    _put(rotation.text, source.file if in_place else output, replace=in_place)
+    for sentence in (*rotation.became, rotation.advice):
+        click.echo(sentence, err=True)
+    if rotation.warning:
+        click.echo(f"Warning: {rotation.warning}", err=True)
+
+
+def _put(keys: str, output: Path | None, *, replace: bool = False) -> None:
     if output is None:
-        click.echo(text)
+        click.echo(keys, nl=False)
         return
     try:
-        operations.write_private(output, text + "\n")
+        (operations.replace_private if replace else operations.write_private)(output, keys)
     except FileExistsError:
         _fail(f"{output} exists already: it is left as it is; name another file.")
     except OSError as error:
@@ -120,37 +147,10 @@ def generate(algorithm: str, output: Path | None) -> None:
     click.echo(f"wrote {output}", err=True)
 
 
-@cli.group()
-def users() -> None:
-    """Accounts."""
-
-
-@users.command()
-@click.argument("email")
-def create(email: str) -> None:
-    """Open an account for EMAIL, by the same rules as the service.
-
-    The password is asked for in a terminal, and else is the first line of standard input.
-    """
-    config = _config()
-    user = operations.create_user(config, email, _new_password())
-    click.echo(f"created {user.public_id} {user.email}")
-
-
-@users.command(name="import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--strict", is_flag=True, help="Exit with 65 if any row was left out.")
-def import_(file: Path, *, strict: bool) -> None:
-    """Open accounts from FILE, with the hashes they have elsewhere.
-
-    FILE is CSV with the columns email and password_hash, or JSON lines with these members (a name that ends in .jsonl,
-    .ndjson or .json). Hashes are argon2 in PHC format or bcrypt ($2a$, $2b$, $2y$). Rows at fault are named with their
-    line and left out; addresses that have an account already are left as they are, so that it can be run again.
-    """
-    result = asyncio.run(operations.import_users(_config(), file))
-    click.echo(f"{result.imported} imported, {result.present} there already, {result.left_out} left out.")
-    if strict and result.left_out:
-        sys.exit(os.EX_DATAERR)
+cli.add_command(users)
+cli.add_command(clients)
+cli.add_command(journal)
+cli.add_command(sweep)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,37 @@
 """The composition: Config in, two applications out. Every wire is visible here, in order."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Self
 from uuid import UUID
 
 import structlog
 from aiohttp import web
 
-from authsvc import resources, signing
+from authsvc import key_sets, resources
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
 from authsvc.events import Event
 from authsvc.flows.activity import Activity
 from authsvc.flows.change_password import ChangePassword
+from authsvc.flows.clients import ClientCheck
 from authsvc.flows.delete_user import DeleteUser
 from authsvc.flows.export_user import ExportUser
+from authsvc.flows.introspect import Introspect
 from authsvc.flows.login import Login
 from authsvc.flows.profile import Profile
 from authsvc.flows.readiness import ReadinessCheck
 from authsvc.flows.refresh import Refresh
 from authsvc.flows.register import Register
+from authsvc.flows.revoke import Revoke
 from authsvc.flows.session_check import SessionCheck
 from authsvc.flows.sessions import Sessions
+from authsvc.key_sets import KeySet
 from authsvc.metrics import Metrics
 from authsvc.password_policy import PasswordPolicy
 from authsvc.passwords import Passwords
@@ -34,7 +41,7 @@ from authsvc.session_tokens import SessionTokens
 from authsvc.signing import AccessTokenIssuer, AccessTokenReader
 from authsvc.store import sessions as session_store
 from authsvc.store.database import Database
-from authsvc.web import routes
+from authsvc.web import routes, verify
 from authsvc.web.activity import ActivityDoor
 from authsvc.web.change_password import ChangePasswordDoor
 from authsvc.web.cookies import Cookies
@@ -45,6 +52,7 @@ from authsvc.web.form_tokens import FormTokens
 from authsvc.web.forms import Forms
 from authsvc.web.guard import Guard
 from authsvc.web.health import AdminDoor
+from authsvc.web.introspect import IntrospectDoor
 from authsvc.web.keys import KeysDoor
 from authsvc.web.login import LoginDoor
 from authsvc.web.logout import LogoutDoor
@@ -55,6 +63,8 @@ from authsvc.web.profile import ProfileDoor
 from authsvc.web.reading import MAX_BODY_BYTES
 from authsvc.web.refresh import RefreshDoor
 from authsvc.web.register import RegisterDoor
+from authsvc.web.revoke import RevokeDoor
+from authsvc.web.routes import Route
 from authsvc.web.sessions import SessionsDoor
 
 
@@ -73,73 +83,18 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     Raises:
         ValueError: the keys cannot be used (`Config.read` with `check_keys` has said so before).
     """
-    clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
-    http, tokens = config.http, config.tokens
-    keys = signing.load_keys(tokens)
-
-    metrics = Metrics()
-    revocations = Revocations(
-        lambda transaction_id: _look(database, transaction_id),
-        clock,
-        config.sessions.poll_seconds,
-        config.sessions.stale_seconds,
-    )
-    database = Database(config.database, [metrics.event, _log_event, revocations.observe], clock)
-    passwords = Passwords(
-        config.passwords.profile,
-        threads=config.passwords.threads,
-        queue_seconds=config.passwords.queue_seconds,
-        observe=metrics.hash,
-    )
-    policy = PasswordPolicy(config.passwords.min_length, config.passwords.max_length, resources.common_passwords())
-    issuer = AccessTokenIssuer(
-        keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
-    )
-    reader = AccessTokenReader(
-        keys.verification,
-        issuer=tokens.issuer,
-        audience=tokens.audience,
-        clock=clock,
-        cache_bytes=tokens.cache_bytes,
-    )
-    refresh_tokens = RefreshTokens(_refresh_keys(config))
-    session_tokens = SessionTokens(issuer, refresh_tokens, config.sessions, clock)
-
-    register = Register(database, passwords, policy, clock, entropy)
-    login = Login(database, passwords, session_tokens, clock, entropy)
-    refresh = Refresh(database, session_tokens, clock)
-    sessions = Sessions(database, session_tokens, clock)
-    session_check = SessionCheck(revocations, database, session_tokens, clock)
-    profile = Profile(database)
-    change_password = ChangePassword(database, passwords, policy, clock)
-    delete_user = DeleteUser(database, passwords)
-    readiness = ReadinessCheck(database)
-
-    cookies = Cookies.of(http.public_url)
-    guard = Guard(reader, session_check, refresh, cookies)
-    form_tokens = FormTokens(signing.derived_keys(tokens, b"form token"), cookies.form_nonce, entropy)
-    pages = Pages()
-    forms = Forms(pages, form_tokens)
-    table = [
-        *RegisterDoor(register, forms).routes(),
-        *LoginDoor(login, policy, cookies, forms).routes(),
-        *RefreshDoor(refresh, cookies).routes(),
-        *SessionsDoor(sessions).routes(),
-        *LogoutDoor(sessions, cookies, form_tokens).routes(),
-        *ProfileDoor(profile, pages, form_tokens).routes(),
-        *ChangePasswordDoor(change_password, policy).routes(),
-        *ActivityDoor(Activity(database)).routes(),
-        *ExportUserDoor(ExportUser(database)).routes(),
-        *DeleteUserDoor(delete_user, policy, cookies).routes(),
-        *KeysDoor(keys.published()).routes(),
-        *pages.routes(),
-    ]
+    rooms = _Rooms.of(config, clock or SystemClock(), entropy or SystemEntropy())
+    http, metrics = config.http, rooms.metrics
+    flows = _Flows.of(rooms)
+    cookies, pages = Cookies.of(http.public_url), Pages()
+    guard = Guard(rooms.reader, flows.session_check, flows.refresh, cookies)
+    table = _doors(config, rooms, flows, cookies, pages)
     docs = DocsDoor(tuple(table), http.public_url, pages)
     table += docs.routes()
 
     public = web.Application(
         middlewares=[
-            observe(metrics, entropy, http.public_url),
+            observe(metrics, rooms.entropy, http.public_url),
             handle_refusals(Problems(http.public_url), pages),
             refuse_cross_site(http.public_url),
             guard.middleware(),
@@ -148,27 +103,133 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     )
     pages.install(public)
     routes.install(public, table)
-    metrics.gauge("authsvc_password_hashes_pending", "Password hashes that run or wait.", lambda: passwords.pending)
-    metrics.gauge("authsvc_database_connections", "Open connections.", lambda: database.connections()[0])
-    metrics.gauge("authsvc_database_connections_idle", "Idle connections.", lambda: database.connections()[1])
-    metrics.gauge("authsvc_revocations", "Ended sessions known to this instance.", lambda: len(revocations))
-    metrics.gauge(
-        "authsvc_revocations_age_seconds", "Time since the database last said which sessions ended.", revocations.age
-    )
+    public.on_startup.append(docs.render)
+    public.cleanup_ctx.append(rooms.lifetime)
+    readiness = ReadinessCheck(rooms.database)
+    return Service(public, AdminDoor(readiness, metrics).application(), readiness)
 
-    async def lifetime(_app: web.Application) -> AsyncIterator[None]:
-        await database.open()
-        await revocations.refresh()
-        following = asyncio.get_running_loop().create_task(revocations.follow())
+
+@dataclass(frozen=True)
+class _Rooms:
+    """The first floor: one door to each outside thing."""
+
+    clock: Clock
+    entropy: Entropy
+    metrics: Metrics
+    database: Database
+    follower: Database
+    revocations: Revocations
+    passwords: Passwords
+    policy: PasswordPolicy
+    keys: KeySet
+    reader: AccessTokenReader
+    tokens: SessionTokens
+
+    @classmethod
+    def of(cls, config: Config, clock: Clock, entropy: Entropy) -> Self:
+        tokens, sessions, hashing = config.tokens, config.sessions, config.passwords
+        keys, metrics = key_sets.load_keys(tokens), Metrics()
+        # A connection of its own: who follows must not stand in line behind what the others wait for.
+        follower = Database(dataclasses.replace(config.database, pool_size=1))
+        revocations = Revocations(partial(_look, follower), clock, sessions.poll_seconds, sessions.stale_seconds)
+        database = Database(config.database, [metrics.event, _log_event, revocations.observe], clock)
+        passwords = Passwords(
+            hashing.profile, threads=hashing.threads, queue_seconds=hashing.queue_seconds, observe=metrics.hash
+        )
+        policy = PasswordPolicy(hashing.min_length, hashing.max_length, resources.common_passwords())
+        issuer = AccessTokenIssuer(
+            keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
+        )
+        reader = AccessTokenReader(
+            keys.verification,
+            issuer=tokens.issuer,
+            audience=tokens.audience,
+            clock=clock,
+            cache_bytes=tokens.cache_bytes,
+        )
+        pairs = SessionTokens(issuer, RefreshTokens(refresh_keys(config)), sessions, clock)
+        rooms = cls(
+            clock, entropy, metrics, database, follower, revocations, passwords, policy, keys, reader, tokens=pairs
+        )
+        rooms.measure()
+        return rooms
+
+    def measure(self) -> None:
+        gauge, revocations = self.metrics.gauge, self.revocations
+        gauge("authsvc_password_hashes_pending", "Password hashes that run or wait.", lambda: self.passwords.pending)
+        gauge("authsvc_database_connections", "Open connections.", lambda: self.database.connections()[0])
+        gauge("authsvc_database_connections_idle", "Idle connections.", lambda: self.database.connections()[1])
+        gauge("authsvc_revocations", "Ended sessions known to this instance.", lambda: len(revocations))
+        help_ = "Time since the database last said which sessions ended."
+        gauge("authsvc_revocations_age_seconds", help_, revocations.age)
+
+    async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
+        await self.database.open()
+        await self.follower.open()
+        await self.revocations.refresh()
+        following = asyncio.get_running_loop().create_task(self.revocations.follow())
         yield
         following.cancel()
         await asyncio.wait([following])
-        await passwords.close()
-        await database.close()
+        await self.follower.close()
+        await self.passwords.close()
+        await self.database.close()
 
-    public.on_startup.append(docs.render)
-    public.cleanup_ctx.append(lifetime)
-    return Service(public, AdminDoor(readiness, metrics).application(), readiness)
+
+@dataclass(frozen=True)
+class _Flows:
+    """What several doors, or the guard, use."""
+
+    refresh: Refresh
+    sessions: Sessions
+    session_check: SessionCheck
+    profile: Profile
+
+    @classmethod
+    def of(cls, rooms: _Rooms) -> Self:
+        database, tokens, clock = rooms.database, rooms.tokens, rooms.clock
+        return cls(
+            Refresh(database, tokens, clock),
+            Sessions(database, tokens, clock),
+            SessionCheck(rooms.revocations, database, tokens, clock),
+            Profile(database),
+        )
+
+
+def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages: Pages) -> list[Route]:
+    """Return every route, but for those that describe them."""
+    database, passwords, policy, clock, entropy = (
+        rooms.database,
+        rooms.passwords,
+        rooms.policy,
+        rooms.clock,
+        rooms.entropy,
+    )
+    issuer, public_url = config.tokens.issuer, config.http.public_url
+    form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
+    forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
+    register = Register(database, passwords, policy, clock, entropy)
+    login = Login(database, passwords, rooms.tokens, clock, entropy)
+    change_password = ChangePassword(database, passwords, policy, clock)
+    introspect = Introspect(rooms.reader, flows.session_check, rooms.tokens, database, clock)
+    revoke = Revoke(rooms.reader, rooms.tokens.refresh_tokens, database)
+    return [
+        *RegisterDoor(register, forms).routes(),
+        *LoginDoor(login, policy, cookies, forms).routes(),
+        *RefreshDoor(flows.refresh, cookies).routes(),
+        *SessionsDoor(flows.sessions, forms).routes(),
+        *LogoutDoor(flows.sessions, cookies, form_tokens).routes(),
+        *ProfileDoor(flows.profile, flows.sessions, pages, form_tokens).routes(),
+        *ChangePasswordDoor(change_password, flows.profile, policy, forms).routes(),
+        *ActivityDoor(Activity(database), pages).routes(),
+        *ExportUserDoor(ExportUser(database)).routes(),
+        *DeleteUserDoor(DeleteUser(database, passwords), flows.profile, policy, cookies, forms).routes(),
+        *verify.routes(),
+        *IntrospectDoor(client_check, introspect).routes(),
+        *RevokeDoor(client_check, revoke).routes(),
+        *KeysDoor(rooms.keys.published(), issuer, public_url).routes(),
+        *pages.routes(),
+    ]
 
 
 async def _look(database: Database, transaction_id: int) -> tuple[list[tuple[UUID, datetime]], int]:
@@ -177,10 +238,11 @@ async def _look(database: Database, transaction_id: int) -> tuple[list[tuple[UUI
     return [(each.session_id, each.expires_at) for each in died], next_transaction_id
 
 
-def _refresh_keys(config: Config) -> list[bytes]:
+def refresh_keys(config: Config) -> list[bytes]:
+    """Return the secrets that refresh tokens are made with: the first makes them, all check them."""
     secret = config.sessions.refresh_secret
     if secret is None:
-        return signing.derived_keys(config.tokens, b"refresh token")
+        return key_sets.derived_keys(config.tokens, b"refresh token")
     return [part.encode() for part in secret.reveal().split()]
 
 

@@ -112,7 +112,7 @@ class Tokens:
         "AUTHSVC_JWT_KEYS",
         jwk_set,
         None,
-        "ES256 or RS256: a private JWK set (RFC 7517). The first key signs, the rest verify. Make one with"
+        "ES256 or RS256: a private JWK set (RFC 7517). Its current key signs, all verify. Make one with"
         " `authsvc keys generate`.",
     )
     issuer: str = variable("AUTHSVC_JWT_ISSUER", printable, None, "Claim `iss`. Default: the public URL.")
@@ -172,6 +172,15 @@ class Sessions:
         seconds(0.05, 300),
         "5",
         "When its last good answer is older, the database decides about each access token; where it cannot, 503.",
+    )
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Who did what, when, and from where."""
+
+    days: int = variable(
+        "AUTHSVC_JOURNAL_DAYS", integer(1, 36_500), "365", "How long `authsvc sweep` leaves an entry of the journal."
     )
 
 
@@ -243,6 +252,7 @@ class Config:
     database: Database
     tokens: Tokens
     sessions: Sessions
+    journal: Journal
     passwords: Passwords
     logging: Logging
     development: Development

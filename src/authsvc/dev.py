@@ -1,12 +1,12 @@
 """What `authsvc dev` adds to the environment: a PostgreSQL of its own, and a signing key made once."""
 
-import json
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from authsvc import embedded, signing
+from authsvc import embedded, key_rotation, key_sets
+from authsvc.clock import SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
 from authsvc.operations import OperationError, write_private
@@ -37,7 +37,7 @@ def environment(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
     if not lacks_database:
         yield environ
         return
-    checked = Config.read({**environ, "AUTHSVC_DATABASE_URL": _PLACEHOLDER}, check_keys=signing.read_key_set)
+    checked = Config.read({**environ, "AUTHSVC_DATABASE_URL": _PLACEHOLDER}, check_keys=key_sets.read_key_set)
     pg_bin = checked.development.pg_bin
     with embedded.serve(data_dir, pg_bin=pg_bin) as server:
         yield {**environ, "AUTHSVC_DATABASE_URL": server.url}
@@ -67,7 +67,7 @@ def _signing_keys(path: Path) -> Path:
             embedded.make_folder(path.parent)
             # Another `authsvc dev` may have made it meanwhile.
             with suppress(FileExistsError):
-                write_private(path, json.dumps({"keys": [signing.generate_key("ES256")]}, indent=2) + "\n")
+                write_private(path, key_rotation.first_set("ES256", SystemClock().now()))
         except OSError as error:
             raise OperationError(
                 f"{path} cannot be written ({error.strerror}): set AUTHSVC_DATA_DIR to a folder of yours."

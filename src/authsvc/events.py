@@ -160,5 +160,28 @@ class UnsupportedHashMet(Event):
     subject: UUID
 
 
+@dataclass(frozen=True)
+class ClientCreated(Event):
+    """An operator gave a service a credential."""
+
+    tag: ClassVar[str] = "client:create:success"
+    client_id: UUID
+
+
+@dataclass(frozen=True)
+class ClientDeleted(Event):
+    """An operator took the credential of a service back."""
+
+    tag: ClassVar[str] = "client:delete:success"
+    client_id: UUID
+
+
+@dataclass(frozen=True)
+class ClientRefused(Event):
+    """Somebody asked as a service whose credential is not good."""
+
+    tag: ClassVar[str] = "client:authenticate:failure"
+
+
 KINDS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
 """All of them."""

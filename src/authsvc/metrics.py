@@ -5,8 +5,10 @@ here comes from a closed set of this program's own words, never from a client.
 """
 
 import time
+from bisect import bisect_left
 from collections import Counter as TallyCounter
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 from aioprometheus.collectors import Counter, Gauge, Histogram, Registry
@@ -44,7 +46,7 @@ class Metrics:
         )
         # The library's look-up by labels costs more than a whole access check: its collectors are filled at the scrape.
         self._request_counts: TallyCounter[tuple[str, str, int]] = TallyCounter()
-        self._duration_of: dict[str, Any] = {}
+        self._durations_of: dict[str, _Tally] = {}
         self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         self.gauge("process_start_time_seconds", "Start of the process since the epoch.", _start_time())
         for kind in KINDS:
@@ -62,12 +64,10 @@ class Metrics:
         """Count an answered request; `route` is a template of the route table, or `unmatched`."""
         method = method if method in METHODS else "other"
         self._request_counts[method, route, status] += 1
-        duration = self._duration_of.get(route)
-        if duration is None:
-            self._durations.observe({"route": route}, max(seconds, 0.0))
-            self._duration_of[route] = self._durations.get_value({"route": route})
-        else:
-            duration.observe(max(seconds, 0.0))
+        tally = self._durations_of.get(route)
+        if tally is None:
+            tally = self._durations_of[route] = _Tally()
+        tally.add(max(seconds, 0.0))
 
     def hash(self, seconds: float) -> None:
         """Observe the time of one password hash."""
@@ -77,9 +77,28 @@ class Metrics:
         """Return the exposition in Prometheus' text format 0.0.4."""
         for (method, route, status), number in self._request_counts.items():
             self._requests.set({"method": method, "route": route, "status": str(status)}, number)
+        for route, tally in self._durations_of.items():
+            self._durations.observe({"route": route}, 0)
+            tally.fill(self._durations.get_value({"route": route}))
         for gauge, read in self._gauges:
             gauge.set({}, read())
         return text.TextFormatter().marshall(self._registry)
+
+
+class _Tally:
+    """Durations by bucket, each counted once; a histogram of Prometheus counts them cumulatively."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(REQUEST_BUCKETS) + 1)
+        self._sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        self._counts[bisect_left(REQUEST_BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def fill(self, histogram: Any) -> None:  # noqa: ANN401 - the library's values are numbers or objects
+        histogram.buckets.update(zip(histogram.buckets, accumulate(self._counts), strict=True))
+        histogram.observations, histogram.sum = sum(self._counts), self._sum
 
 
 def _start_time() -> Callable[[], float]:

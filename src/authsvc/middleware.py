@@ -21,8 +21,9 @@ from aiohttp.typedefs import Middleware
 
 from authsvc.clock import Clock, SystemClock
 from authsvc.entropy import SystemEntropy
+from authsvc.key_sets import read_published_keys
 from authsvc.refusals import InvalidToken, MissingCredentials, Refusal, Unavailable
-from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError, read_published_keys
+from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError
 from authsvc.web.guard import IDENTITY, bearer_token
 from authsvc.web.problems import Problems
 from authsvc.web.routes import Handler

@@ -2,17 +2,20 @@
 
 import asyncio
 import os
+import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import click
 
 from authsvc import emails, import_files, resources
 from authsvc.clock import SystemClock
-from authsvc.config import Config
+from authsvc.config import Config, settings
 from authsvc.emails import EmailAddress, InvalidEmailError
 from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
@@ -50,7 +53,7 @@ async def _register(
     config: Config, passwords: Passwords, policy: PasswordPolicy, email: EmailAddress, password: Password
 ) -> User:
     try:
-        async with _database(config) as database:
+        async with open_database(config) as database:
             return await Register(database, passwords, policy, SystemClock(), SystemEntropy())(
                 email, password, OPERATOR
             )
@@ -64,7 +67,7 @@ async def import_users(config: Config, file: Path) -> ImportResult:
     Raises:
         OperationError: the file cannot be read, or the database does not answer.
     """
-    async with _database(config) as database:
+    async with open_database(config) as database:
         flow = ImportUsers(database, SystemClock(), SystemEntropy())
         try:
             size = file.stat().st_size  # noqa: ASYNC240 - a command of one user: nobody else waits for this loop
@@ -74,6 +77,49 @@ async def import_users(config: Config, file: Path) -> ImportResult:
             raise OperationError(f"{file}: {error}") from None
         except OSError as error:
             raise OperationError(f"{file} cannot be read ({error.strerror}).") from None
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """A private JWK set as an operator named it."""
+
+    name: str
+    file: Path | None
+    text: str = field(repr=False)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], file: Path | None) -> Self:
+        """Return the set in `file`, or the one that `serve` would take from `environ`.
+
+        Raises:
+            OperationError: there is none, or it cannot be read.
+        """
+        given, named = environ.get("AUTHSVC_JWT_KEYS"), environ.get("AUTHSVC_JWT_KEYS_FILE")
+        if file is None and given and named:
+            raise OperationError("AUTHSVC_JWT_KEYS and AUTHSVC_JWT_KEYS_FILE are both set: keep one, or name a file.")
+        if file is None and given:
+            return cls("AUTHSVC_JWT_KEYS", None, given)
+        if file is None and not named:
+            raise OperationError("There are no keys to rotate: name their file, or set AUTHSVC_JWT_KEYS_FILE.")
+        path = file or Path(named or "")
+        try:
+            return cls(str(path), path, path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise OperationError(f"{path} cannot be read ({reason}).") from None
+
+
+def token_lifetime(environ: Mapping[str, str]) -> int:
+    """Return how many seconds an access token is good, as `serve` would read it from `environ`.
+
+    Raises:
+        OperationError: the setting cannot be used.
+    """
+    (setting,) = (setting for setting in settings() if setting.name == "AUTHSVC_ACCESS_TOKEN_SECONDS")
+    try:
+        return int(str(setting.parse(environ.get(setting.name) or setting.default or "")))
+    except ValueError as error:
+        raise OperationError(f"{setting.name} {error}.") from None
 
 
 def write_private(path: Path, text: str) -> None:
@@ -94,6 +140,37 @@ def write_private(path: Path, text: str) -> None:
         Path(draft).unlink()
 
 
+def replace_private(path: Path, text: str) -> None:
+    """Replace the file at `path` by another of the same owner, group and mode: whole, or not at all.
+
+    Raises:
+        OSError: it cannot be replaced, or not given to its owner; it is left as it was.
+    """
+    path = path.resolve()  # the file, not a link to it
+    before = path.stat()
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            # The service must be able to read it still, also where root rotates.
+            os.fchown(handle, before.st_uid, before.st_gid)
+            os.fchmod(handle, stat.S_IMODE(before.st_mode))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _report(file: Path, fault: RowFault) -> None:
     # In a terminal the progress bar stands on this line; it is drawn again on the next.
     wipe = "\r\x1b[K" if sys.stdout.isatty() and sys.stderr.isatty() else ""
@@ -101,7 +178,8 @@ def _report(file: Path, fault: RowFault) -> None:
 
 
 @asynccontextmanager
-async def _database(config: Config) -> AsyncIterator[Database]:
+async def open_database(config: Config) -> AsyncIterator[Database]:
+    """Lend a database; a refusal becomes an OperationError that says the same."""
     database = Database(config.database)
     await database.open()
     try:

@@ -68,6 +68,18 @@ def supported(stored_hash: str) -> bool:
     return False
 
 
+def scheme(stored_hash: str | None) -> str:
+    """Return how a hash was made, for people: nothing of it but its kind and its parameters."""
+    if stored_hash is None:
+        return "no password"
+    if not supported(stored_hash):
+        return "not supported"
+    if match := _BCRYPT.fullmatch(stored_hash):
+        return f"bcrypt, cost {int(match['cost'])}"
+    _, kind, *versions, parameters, _salt, _hash = stored_hash.split("$")
+    return ", ".join([kind, *versions, *parameters.split(",")])
+
+
 def default_threads() -> int:
     """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

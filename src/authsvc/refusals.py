@@ -4,6 +4,7 @@ Refusal
 ├── MalformedRequest          the request cannot be read
 │   ├── InvalidJson
 │   ├── InvalidForm
+│   ├── InvalidTokenRequest
 │   ├── UnsupportedMediaType
 │   ├── BodyTooLarge
 │   └── BodyTimeout
@@ -12,7 +13,8 @@ Refusal
 │   ├── MissingCredentials
 │   ├── InvalidRequest
 │   ├── InvalidToken
-│   └── InvalidCredentials
+│   ├── InvalidCredentials
+│   └── InvalidClient         a service, not a person
 ├── InvalidGrant              the refresh token yields nothing
 ├── Forbidden
 │   ├── CrossSiteRequest
@@ -47,6 +49,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
 
     code: ClassVar[str]
     detail: ClassVar[str]
+    oauth_error: ClassVar[str | None] = None
+    """What OAuth clients decide by (RFC 6749 §5.2)."""
 
 
 class MalformedRequest(Refusal):
@@ -68,6 +72,15 @@ class InvalidForm(MalformedRequest):
 
     code = "invalid_form"
     detail = "Send an URL-encoded form in UTF-8, each field once."
+    oauth_error = "invalid_request"
+
+
+class InvalidTokenRequest(MalformedRequest):
+    """A client's form lacks the token, or gives the client's credential in two ways (RFC 6749 §2.3)."""
+
+    code = "invalid_token_request"
+    detail = "Send one token, and the client's credential one way: as Authorization: Basic, or in the form."
+    oauth_error = "invalid_request"
 
 
 class UnsupportedMediaType(MalformedRequest):
@@ -137,11 +150,20 @@ class InvalidCredentials(Unauthenticated):
     detail = "The e-mail address or the password is wrong."
 
 
+class InvalidClient(Unauthenticated):
+    """The credential of a service is missing or not good (RFC 6749 §5.2 `invalid_client`)."""
+
+    code = "invalid_client"
+    detail = "This needs the client_id and client_secret of a service: send them as Authorization: Basic."
+    oauth_error = "invalid_client"
+
+
 class InvalidGrant(Refusal):
     """The refresh token is not good (RFC 6749 §5.2 `invalid_grant`); never said why."""
 
     code = "invalid_grant"
     detail = "The refresh token is not valid: log in again."
+    oauth_error = "invalid_grant"
 
 
 class Forbidden(Refusal):

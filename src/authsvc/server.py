@@ -20,7 +20,6 @@ from multidict import CIMultiDict
 
 from authsvc.app import compose
 from authsvc.config import Config
-from authsvc.web.routes import Handler
 
 MAX_LINE_BYTES = 4096
 MAX_FIELD_BYTES = 8190
@@ -90,7 +89,6 @@ class _Port:
         self._idle = asyncio.Event()
         self._silent: set[object] = set()
         self._sockets: asyncio.Server | None = None
-        app.middlewares.insert(0, self._count)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -111,7 +109,7 @@ class _Port:
         """
         await self._runner.setup()
         server = self._server()
-        server.request_handler = _without_odd_expectations(server.request_handler)
+        server.request_handler = self._counted(server.request_handler)
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
         except OSError as error:
@@ -151,33 +149,30 @@ class _Port:
         asyncio.get_running_loop().call_later(HEAD_SECONDS, hang_up_on_the_silent)
         return connection
 
-    @web.middleware
-    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._silent.discard(request.protocol)
-        self._in_flight += 1
-        try:
-            response = await handler(request)
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-        if self.draining:
-            response.force_close()  # the next request goes to another instance
-        return response
+    def _counted(self, handle: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            self._silent.discard(request.protocol)
+            self._in_flight += 1
+            try:
+                response: web.StreamResponse = await handle(_without_odd_expectation(request))
+            finally:
+                self._in_flight -= 1
+                if not self._in_flight:
+                    self._idle.set()
+            if self.draining:
+                response.force_close()  # the next request goes to another instance
+            return response
+
+        return handler
 
 
-def _without_odd_expectations(handle: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+def _without_odd_expectation(request: web.Request) -> web.Request:
     """Take away every Expect but 100-continue, which a server may do (RFC 9110 §10.1.1).
 
     aiohttp answers the others 417 before any middleware, quoting them, or 500 where they cannot be quoted.
     """
-
-    async def without(request: web.Request) -> web.StreamResponse:
-        if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
-            headers = CIMultiDict(request.headers)
-            headers.popall(hdrs.EXPECT)
-            request = request.clone(headers=headers)
-        response: web.StreamResponse = await handle(request)
-        return response
-
-    return without
+    if hdrs.EXPECT not in request.headers or request.headers[hdrs.EXPECT].lower() == "100-continue":
+        return request
+    headers = CIMultiDict(request.headers)
+    headers.popall(hdrs.EXPECT)
+    return request.clone(headers=headers)

@@ -11,6 +11,10 @@ FORMS = {
     "/login": "application/x-www-form-urlencoded",
     "/register": "application/x-www-form-urlencoded",
     "/logout": "application/x-www-form-urlencoded",
+    "/account/sessions/end": "application/x-www-form-urlencoded",
+    "/account/sessions/end-others": "application/x-www-form-urlencoded",
+    "/account/password": "application/x-www-form-urlencoded",
+    "/account/delete": "application/x-www-form-urlencoded",
     "/api/auth/login": "text/plain",
 }
 # Another host name of the same machine is another site.

@@ -7,7 +7,7 @@ from playwright.async_api import Page, ViewportSize, expect
 
 from tests.browser import checks
 from tests.browser.conftest import Visit
-from tests.browser.steps import fill, log_in, register, send
+from tests.browser.steps import EMAIL, PASSWORD, fill, log_in, register, send
 
 PHONE = ViewportSize(width=320, height=640)
 DESKTOP = ViewportSize(width=1280, height=800)
@@ -32,8 +32,21 @@ async def _pages(page: Page) -> AsyncIterator[str]:
     await register(page)
     yield "/login, registered"
     await log_in(page)
-    await expect(page.locator("#account-email")).to_be_visible()
+    await page.context.request.post("/api/auth/login", data={"email": EMAIL, "password": PASSWORD})
+    await page.goto("/account?notice=session_ended")
+    await expect(page.locator("#sessions > li")).to_have_count(2)
     yield "/account"
+    for path in ("/account/password", "/account/delete"):
+        await page.goto(path)
+        yield path
+        for password in await page.locator("input[type=password]").all():
+            await password.fill("wrong horse battery")
+        await send(page)
+        await expect(page.locator(".field-error:visible")).to_have_text("This is not your password.")
+        yield f"{path}, refused"
+    await page.goto("/account/activity")
+    await expect(page.locator(".row-warning").first).to_be_visible()
+    yield "/account/activity"
     await page.goto("/")
     yield "/, logged in"
 

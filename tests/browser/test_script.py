@@ -151,3 +151,27 @@ async def test_while_it_is_sent_the_button_says_so_and_sends_nothing_twice(visit
     released.set()
     await expect(page.get_by_role("status").first).to_have_text("Your account is ready. Log in.")
     assert len(seen) == 1
+
+
+async def test_a_form_that_a_page_answers_is_checked_before_it_is_sent(visit: Visit) -> None:
+    page = await visit("/register")
+    await register(page)
+    await log_in(page)
+    await page.goto("/account/password")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    await page.get_by_label("New password", exact=True).fill("horse")
+    await page.get_by_role("button", name="Show new password").click()
+    await expect(page.locator("[data-counter]")).to_have_text("5 / 8")
+    await send(page)
+    await expect(page.locator("#current_password-error")).to_have_text("Enter a password.")
+    await expect(page.locator("#new_password-error")).to_have_text("Too short: 5 of at least 8 characters.")
+    await expect(page.locator("#current_password")).to_be_focused()
+    await expect(page.locator("#current_password")).to_have_attribute("type", "password")
+    await expect(page.locator("#new_password")).to_have_attribute("type", "text")
+    assert "POST" not in sent
+    await page.get_by_label("Current password", exact=True).fill(PASSWORD)
+    await page.get_by_label("New password", exact=True).fill(f"{PASSWORD}!")
+    await send(page)
+    await expect(page.locator("#form-notice")).to_contain_text("Your password is changed")
+    assert sent.count("POST") == 1

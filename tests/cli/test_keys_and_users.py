@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import signing
+from authsvc import key_sets
 from authsvc.config import DatabaseUrl, settings
 from tests.cli.conftest import AUTHSVC, CREDENTIALS, Run, Start, environment
 
@@ -40,7 +40,7 @@ def test_a_key_file_is_its_owners_alone_and_is_never_overwritten(call: Run, tmp_
     assert call("keys", "generate", "--output", path, settings={}).stderr == f"wrote {path}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     made = path.read_text()
-    assert signing.read_key_set(made).signing.algorithm == "ES256"
+    assert key_sets.read_key_set(made).signing.algorithm == "ES256"
     again = call("keys", "generate", "--output", path, settings={})
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == f"authsvc: {path} exists already: it is left as it is; name another file.\n"

@@ -2,8 +2,14 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
-from authsvc.events import KINDS, Event
+import authsvc
+from authsvc.events import KINDS, Event, SessionRefreshed, UnsupportedHashMet, UserDeleted
+from authsvc.web.activity import SENTENCES, WARNINGS
+
+# These happen too often, or tell nothing to who reads the journal.
+PUBLISHED_ALONE = (SessionRefreshed, UnsupportedHashMet)
 
 
 def test_every_tag_is_subject_action_outcome_and_unique() -> None:
@@ -20,4 +26,16 @@ def test_every_event_is_frozen_and_counted_from_the_start() -> None:
 def test_no_field_of_an_event_can_hold_a_secret_or_an_address() -> None:
     """Events are logged as they are."""
     kinds = {str(field.type) for kind in KINDS for field in dataclasses.fields(kind)}
-    assert kinds <= {"<class 'uuid.UUID'>", "uuid.UUID | None"}
+    assert kinds <= {"<class 'uuid.UUID'>", "uuid.UUID | None", "<class 'datetime.datetime'>"}
+
+
+def test_every_event_that_the_journal_holds_of_an_account_has_a_sentence_for_its_owner() -> None:
+    """But for the deletion: nobody is left to read of it."""
+    of_accounts = {kind.tag for kind in KINDS if "subject" in {field.name for field in dataclasses.fields(kind)}}
+    assert SENTENCES.keys() | WARNINGS.keys() == of_accounts - {kind.tag for kind in (*PUBLISHED_ALONE, UserDeleted)}
+    assert not SENTENCES.keys() & WARNINGS.keys()
+
+
+def test_what_is_published_alone_is_never_recorded() -> None:
+    sources = "".join(path.read_text("utf-8") for path in Path(authsvc.__file__).parent.rglob("*.py"))
+    assert not [kind for kind in PUBLISHED_ALONE if f"record({kind.__name__}" in sources]

@@ -16,6 +16,7 @@ from tests.conftest import Client, Serve
 PUBLIC = """
 GET /
 GET /.well-known/jwks.json
+GET /.well-known/oauth-authorization-server
 GET /api/docs
 GET /api/openapi.json
 GET /login
@@ -23,8 +24,11 @@ GET /register
 GET /static/app.css
 GET /static/app.js
 GET /static/favicon.svg
+POST /api/auth/introspect
 POST /api/auth/login
+POST /api/auth/refresh
 POST /api/auth/register
+POST /api/auth/revoke
 POST /login
 POST /logout
 POST /register

@@ -7,6 +7,7 @@ import pytest
 
 from authsvc import resources
 from authsvc.events import SessionEnded
+from authsvc.store.clients import Client
 from authsvc.store.credentials import Credential
 from authsvc.store.database import Database
 from authsvc.store.journal import Entry
@@ -18,6 +19,10 @@ FILES = sorted(path.stem for path in resources.folder("sql").glob("*.sql"))
 STATEMENTS = {(file, name): query for file in FILES for name, query in queries(file).items()}
 # What each statement feeds: a dataclass, or the columns that its function reads by name.
 FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
+    ("clients", "all_clients"): Client,
+    ("clients", "client_secret_hash"): ("secret_hash",),
+    ("clients", "delete_client"): ("id",),
+    ("clients", "insert_client"): Client,
     ("credentials", "credential_by_email"): Credential,
     ("credentials", "credential_by_subject"): Credential,
     ("credentials", "lock_credential"): Credential,
@@ -25,7 +30,11 @@ FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("journal", "append_journal"): ("id",),
     ("journal", "forget_journal_of"): ("forgotten",),
     ("journal", "journal_of"): Entry,
+    ("journal", "search_journal"): Entry,
+    ("journal", "sweep_failed_logins"): ("swept",),
+    ("journal", "sweep_journal"): ("swept",),
     ("schema", "applied_migrations"): ("migration_id",),
+    ("sessions", "end"): SessionEnded,
     ("sessions", "end_oldest_sessions"): SessionEnded,
     ("sessions", "end_reused"): SessionEnded,
     ("sessions", "end_session"): SessionEnded,
@@ -36,7 +45,12 @@ FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("sessions", "revocations_since"): ("session_id", "expires_at", "next_transaction_id"),
     ("sessions", "rotate"): Rotated,
     ("sessions", "sessions_of"): Session,
+    ("sessions", "sweep_revocations"): ("swept",),
+    ("sessions", "sweep_sessions"): ("last", "swept"),
     ("users", "delete_user"): ("public_id",),
+    ("users", "disable_user"): ("public_id",),
+    ("users", "enable_user"): ("public_id",),
+    ("users", "find_user"): User,
     ("users", "insert_imported"): ("email",),
     ("users", "insert_user"): User,
     ("users", "user_by_public_id"): User,

@@ -1,7 +1,7 @@
 """Every page renders under strict undefined, and what it is given stays text."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any, get_type_hints
@@ -14,7 +14,7 @@ from authsvc import resources
 from authsvc.app import compose
 from authsvc.config import Config
 from authsvc.web import openapi
-from authsvc.web.pages import HomePage, Page, Pages
+from authsvc.web.pages import ActivityRow, HomePage, Page, Pages, SessionRow
 from authsvc.web.routes import ROUTES
 from tests.conftest import SIGNING_KEYS
 
@@ -28,6 +28,7 @@ def family(kind: type[Page]) -> Iterator[type[Page]]:
         yield from family(child)
 
 
+ROWS: tuple[type, ...] = (SessionRow, ActivityRow)
 PAGES = [kind for kind in family(Page) if "template" in vars(kind)]
 
 
@@ -50,17 +51,23 @@ def pages() -> Pages:
     return pages
 
 
-def filled(kind: type[Page], text: str, document: Mapping[str, Any], *, sparse: bool = False) -> Page:
-    """Return a page of `kind` with `text` wherever a text can be; `sparse`: without what may be absent."""
+def filled(kind: type[Any], text: str, document: Mapping[str, Any], *, sparse: bool = False) -> Any:
+    """Return a page, or a row of one, with `text` wherever a text can be; `sparse`: without what may be absent."""
     examples: dict[object, Any] = {
         str: text,
         str | None: None if sparse else text,
         int: 403,
         bool: not sparse,
         datetime: datetime(2026, 11, 22, tzinfo=UTC),
-        Mapping[str, str]: {} if sparse else {"email": text, "password": text},
+        Mapping[str, str]: {}
+        if sparse
+        else dict.fromkeys(("email", "password", "current_password", "new_password"), text),
         Mapping[str, Any]: document,
     }
+    if kind not in ROWS:
+        rows = {row: [filled(row, text, document, sparse=each) for each in (True, False)] for row in ROWS}
+        examples[Sequence[SessionRow]] = [] if sparse else rows[SessionRow]
+        examples[Sequence[ActivityRow]] = [] if sparse else rows[ActivityRow]
     hints = get_type_hints(kind)
     return kind(**{field.name: examples[hints[field.name]] for field in dataclasses.fields(kind)})
 

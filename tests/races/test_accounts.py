@@ -92,7 +92,7 @@ async def test_of_several_renewals_of_one_hash_one_is_kept(database: Database) -
         renewals = await asyncio.gather(*(renew(current, f"{turn}.{number}", barrier) for number in range(8)))
         (current,) = [each for each in renewals if each is not None]
         async with database.read() as connection:
-            assert await credentials.by_email(connection, ADA) == credentials.Credential(ID, current)
+            assert await credentials.by_email(connection, ADA) == credentials.Credential(ID, current, None)
 
 
 async def test_logins_that_renew_a_hash_never_undo_a_password_changed_meanwhile(

@@ -26,7 +26,8 @@ async def test_the_account_is_gone_with_its_sessions_and_its_journal(client: Cli
     assert response.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert response.cookies["access_token"]["max-age"] == response.cookies["refresh_token"]["max-age"] == "0"
     for token in (other, mine):
-        await problem(await client.get(ME, headers=make.bearer(token)), 401, "invalid_token")
+        for path in (ME, "/api/auth/sessions"):
+            await problem(await client.get(path, headers=make.bearer(token)), 401, "invalid_token")
     await problem(await client.post("/api/auth/login", json=CREDENTIALS), 401, "invalid_credentials")
     async with database.read() as connection:
         assert await connection.fetchval("select count(*) from users") == 0

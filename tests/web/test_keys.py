@@ -1,16 +1,23 @@
-"""GET /.well-known/jwks.json."""
+"""GET /.well-known/jwks.json and /.well-known/oauth-authorization-server."""
 
 import dataclasses
+import hashlib
 
+import pytest
+
+from authsvc import key_rotation
 from authsvc.config import Config, Secret
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
-from tests.web.helpers import ME, composed
+from tests.web.helpers import ME, PUBLIC_URL, composed, https
+
+JWKS, METADATA = "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"
+both = pytest.mark.parametrize("path", [JWKS, METADATA])
 
 
 async def test_the_published_keys_are_public_named_and_cacheable(client: Client) -> None:
     """MW-11."""
-    response = await client.get("/.well-known/jwks.json")
+    response = await client.get(JWKS)
     assert (response.status, response.headers["Cache-Control"]) == (200, "public, max-age=300")
     (key,) = (await response.json())["keys"]
     assert key.keys() == {"kty", "crv", "x", "y", "kid", "alg", "use"}
@@ -22,6 +29,87 @@ async def test_a_shared_secret_is_not_published_and_signs_all_the_same(
 ) -> None:
     tokens = dataclasses.replace(config.tokens, keys=None, secret=Secret("s" * 32))
     client = await serve(await composed(dataclasses.replace(config, tokens=tokens), clock))
-    assert await (await client.get("/.well-known/jwks.json")).json() == {"keys": []}
+    assert await (await client.get(JWKS)).json() == {"keys": []}
     await make.user(client)
     assert (await client.get(ME, headers=make.bearer(await make.access_token(client)))).status == 200
+
+
+@both
+async def test_the_etag_is_strong_and_the_same_on_every_instance(
+    client: Client, config: Config, clock: FrozenClock, serve: Serve, path: str
+) -> None:
+    response = await client.get(path)
+    digest = hashlib.sha256(await response.read()).hexdigest()
+    assert (response.headers["ETag"], response.headers["Cache-Control"]) == (f'"{digest}"', "public, max-age=300")
+    other = await serve(await composed(config, clock))
+    assert (await other.get(path)).headers["ETag"] == response.headers["ETag"]
+    assert (await client.head(path)).headers["ETag"] == response.headers["ETag"]
+
+
+@both
+@pytest.mark.parametrize(
+    "known, status",
+    [
+        ("ETAG", 304),
+        ("W/ETAG", 304),
+        ('"other", ETAG', 304),
+        ('W/"other" ,W/ETAG,"another"', 304),
+        ("*", 304),
+        ('"other"', 200),
+        ('"*"', 200),
+        ('W/"*"', 200),
+        ("UNQUOTED", 200),
+        ("", 200),
+        ('"unfinished', 200),
+    ],
+)
+async def test_what_the_client_has_already_is_not_sent_again(
+    client: Client, path: str, known: str, status: int
+) -> None:
+    """RFC 9110 §13.1.2: the comparison is weak."""
+    first = await client.get(path)
+    etag = first.headers["ETag"]
+    given = known.replace("ETAG", etag).replace("UNQUOTED", etag.strip('"'))
+    for method in ("GET", "HEAD"):
+        response = await client.request(method, path, headers={"If-None-Match": given})
+        assert response.status == status
+        for name in ("ETag", "Cache-Control"):
+            assert response.headers[name] == first.headers[name]
+        if status == 304:
+            assert await response.read() == b""
+            assert "Content-Type" not in response.headers
+
+
+async def test_new_keys_have_a_new_etag(client: Client, config: Config, clock: FrozenClock, serve: Serve) -> None:
+    keys = Secret(key_rotation.first_set("ES256", clock.now()))
+    tokens = dataclasses.replace(config.tokens, keys=keys)
+    other = await serve(await composed(dataclasses.replace(config, tokens=tokens), clock))
+    etag = (await client.get(JWKS)).headers["ETag"]
+    assert (await other.get(JWKS, headers={"If-None-Match": etag})).status == 200
+
+
+async def test_the_metadata_tells_where_everything_is(config: Config, clock: FrozenClock, serve: Serve) -> None:
+    """RFC 8414 §2."""
+    config = https(config)
+    config = dataclasses.replace(config, tokens=dataclasses.replace(config.tokens, issuer="https://issuer.example.com"))
+    client = await serve(await composed(config, clock))
+    methods = ["client_secret_basic", "client_secret_post"]
+    response = await client.get(METADATA)
+    assert (response.status, response.content_type) == (200, "application/json")
+    assert await response.json() == {
+        "issuer": "https://issuer.example.com",
+        "jwks_uri": f"{PUBLIC_URL}{JWKS}",
+        "response_types_supported": [],
+        "grant_types_supported": [],
+        "introspection_endpoint": f"{PUBLIC_URL}/api/auth/introspect",
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint": f"{PUBLIC_URL}/api/auth/revoke",
+        "revocation_endpoint_auth_methods_supported": methods,
+        "service_documentation": f"{PUBLIC_URL}/api/docs",
+    }
+
+
+async def test_the_metadata_of_a_shared_secret_names_no_keys(config: Config, clock: FrozenClock, serve: Serve) -> None:
+    tokens = dataclasses.replace(config.tokens, keys=None, secret=Secret("s" * 32))
+    client = await serve(await composed(dataclasses.replace(config, tokens=tokens), clock))
+    assert "jwks_uri" not in await (await client.get(METADATA)).json()

@@ -36,6 +36,7 @@ async def test_the_token_of_a_deleted_account_is_not_good(client: Client, databa
     headers = make.bearer(await make.access_token(client))
     await log_in(client)
     async with database.transaction() as transaction:
+        await transaction.connection.execute("delete from sessions")
         await transaction.connection.execute("delete from users")
     response = await client.get(ME, headers=headers)
     await problem(response, 401, "invalid_token")
@@ -44,14 +45,14 @@ async def test_the_token_of_a_deleted_account_is_not_good(client: Client, databa
     assert (account.status, account.headers["Location"]) == (303, "/login?next=%2Faccount")
 
 
-async def test_an_expired_token_is_not_good_and_leads_a_browser_to_the_login(
+async def test_an_expired_token_is_not_good_and_an_expired_session_leads_a_browser_to_the_login(
     client: Client, clock: FrozenClock
 ) -> None:
     await make.user(client)
     headers = make.bearer(await make.access_token(client))
     await log_in(client)
     assert (await client.get("/account", allow_redirects=False)).status == 200
-    clock.advance(900 + 31)
+    clock.advance(604_801)
     response = await client.get(ME, headers=headers)
     await problem(response, 401, "invalid_token")
     assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'

@@ -71,7 +71,7 @@ async def test_what_was_refused_is_not_stored(client: Client) -> None:
 
 async def test_the_form_registers_without_javascript_and_leads_to_the_login(client: Client) -> None:
     sent = await send(client, "/register", await form(client, "/register?next=/docs-of-mine") | CREDENTIALS)
-    assert (sent.status, sent.headers["Location"]) == (303, "/login?registered=1&next=%2Fdocs-of-mine")
+    assert (sent.status, sent.headers["Location"]) == (303, "/login?notice=registered&next=%2Fdocs-of-mine")
     login = await client.get(sent.headers["Location"])
     assert "Your account is ready" in await login.text()
     await make.access_token(client)

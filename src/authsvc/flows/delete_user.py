@@ -41,19 +41,6 @@ class DeleteUser:
             # Between the look and the lock the hash was replaced: by that of another password, or a login's rehash.
         raise Busy
 
-    async def delete_as_operator(self, subject: UUID) -> bool:
-        """Delete an account; return False where there is none any more.
-
-        Raises:
-            DatabaseUnavailable: the database does not answer.
-        """
-        async with self.database.transaction(OPERATOR) as transaction:
-            if await credentials.lock(transaction.connection, subject) is None:
-                return False
-            died = await _delete(transaction, subject)
-        self._publish(died)
-        return True
-
     async def _delete_verified(self, verified: Credential, session_id: UUID) -> bool:
         subject = verified.subject
         async with self.database.transaction(NOWHERE) as transaction:
@@ -65,13 +52,23 @@ class DeleteUser:
             died = await _delete(transaction, subject)
             if session_id not in {each.session_id for each in died}:
                 raise InvalidToken
-        self._publish(died)
-        return True
-
-    def _publish(self, died: list[SessionEnded]) -> None:
-        """Tell of the sessions' end what is not written: the journal keeps nothing of them."""
+        # Told, and not recorded: the journal keeps nothing of them.
         for each in died:
             self.database.publish(each)
+        return True
+
+
+async def delete_as_operator(database: Database, subject: UUID) -> bool:
+    """Delete an account, without its password; return False where there is none any more.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+    """
+    async with database.transaction(OPERATOR) as transaction:
+        if await credentials.lock(transaction.connection, subject) is None:
+            return False
+        await _delete(transaction, subject)
+    return True
 
 
 async def _delete(transaction: Transaction, subject: UUID) -> list[SessionEnded]:

@@ -28,6 +28,18 @@ class SessionCheck:
         """Tell whether not to be known as dead is not enough just now: then `ask`."""
         return self.revocations.is_stale()
 
+    async def __call__(self, session_id: UUID) -> None:
+        """Accept a session that lives.
+
+        Raises:
+            InvalidToken: the session has ended.
+            DatabaseUnavailable: what is known is too old, and the database does not answer.
+        """
+        if self.is_known_dead(session_id):
+            raise InvalidToken
+        if self.must_ask():
+            await self.ask(session_id)
+
     async def ask(self, session_id: UUID) -> None:
         """Ask the database.
 

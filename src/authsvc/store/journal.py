@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from authsvc.events import Event, Origin
+from authsvc.events import Event, LoginFailed, Origin
 from authsvc.store.queries import queries
 
 if TYPE_CHECKING:
@@ -28,6 +28,17 @@ class Entry:
     session_id: UUID | None
     address: str | None
     agent: str | None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which entries are looked for; what is None does not count."""
+
+    subject: UUID | None = None
+    events: Sequence[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    address: str | None = None
 
 
 async def append(connection: Connection, events: Sequence[Event], *, origin: Origin, now: datetime) -> None:
@@ -53,3 +64,21 @@ async def forget(connection: Connection, subject: UUID) -> int:
     """Delete what is written about an account; return how many entries that were."""
     row = await _QUERIES["forget_journal_of"].row(connection, subject=subject)
     return 0 if row is None else int(row["forgotten"])
+
+
+async def search(connection: Connection, filters: Filters, *, most: int) -> list[Entry]:
+    """Return the newest `most` entries that pass every filter."""
+    rows = await _QUERIES["search_journal"].rows(connection, **vars(filters), most=most)
+    return [Entry(**row) for row in rows]
+
+
+async def sweep(connection: Connection, *, before: datetime, most: int) -> int:
+    """Delete up to `most` entries that are older than `before`; return how many that were."""
+    row = await _QUERIES["sweep_journal"].row(connection, before=before, most=most)
+    return 0 if row is None else int(row["swept"])
+
+
+async def sweep_failed_logins(connection: Connection, *, before: datetime, most: int) -> int:
+    """Delete up to `most` failed logins of no account that are older than `before`; return how many that were."""
+    row = await _QUERIES["sweep_failed_logins"].row(connection, event=LoginFailed.tag, before=before, most=most)
+    return 0 if row is None else int(row["swept"])

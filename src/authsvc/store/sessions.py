@@ -116,6 +116,12 @@ async def end_reused(connection: Connection, *, session_id: UUID, counter: int) 
     return None if row is None else SessionEnded(**row)
 
 
+async def end(connection: Connection, *, session_id: UUID) -> SessionEnded | None:
+    """End a session, whosever it is; None where it has ended."""
+    row = await _QUERIES["end"].row(connection, id=session_id)
+    return None if row is None else SessionEnded(**row)
+
+
 async def end_one(connection: Connection, *, session_id: UUID, subject: UUID) -> SessionEnded | None:
     """End one session of an account; None where it has no such session."""
     row = await _QUERIES["end_session"].row(connection, id=session_id, subject=subject)
@@ -163,3 +169,23 @@ async def revocations_since(connection: Connection, transaction_id: int) -> tupl
     rows = await _QUERIES["revocations_since"].rows(connection, transaction_id=transaction_id)
     died = [Revocation(row["session_id"], row["expires_at"]) for row in rows[1:]]
     return died, int(rows[0]["next_transaction_id"])
+
+
+async def sweep(
+    connection: Connection, *, after: UUID, most: int, over_since: datetime, idle_since: datetime
+) -> tuple[UUID | None, int]:
+    """Look at the `most` sessions that follow `after`, and delete those that have been over for long.
+
+    That is those without any good access token since `over_since`, which expired before it or were last used before
+    `idle_since`. Returns the last id that was looked at, None at the end, and how many were deleted.
+    """
+    row = await _QUERIES["sweep_sessions"].row(
+        connection, after=after, most=most, over_since=over_since, idle_since=idle_since
+    )
+    return (None, 0) if row is None else (row["last"], int(row["swept"]))
+
+
+async def sweep_revocations(connection: Connection, *, before: datetime, most: int) -> int:
+    """Delete up to `most` revocations that expired before `before`; return how many that were."""
+    row = await _QUERIES["sweep_revocations"].row(connection, before=before, most=most)
+    return 0 if row is None else int(row["swept"])

@@ -64,6 +64,23 @@ async def by_public_id(connection: Connection, public_id: UUID) -> User | None:
     return None if row is None else User(**row)
 
 
+async def find(connection: Connection, name: EmailAddress | UUID) -> User | None:
+    """Return the account with this address or id, or None."""
+    email, public_id = (None, name) if isinstance(name, UUID) else (name, None)
+    row = await _QUERIES["find_user"].row(connection, email=email, public_id=public_id)
+    return None if row is None else User(**row)
+
+
+async def disable(connection: Connection, public_id: UUID, *, now: datetime) -> bool:
+    """Close an account; return False where it was closed already, or does not exist."""
+    return await _QUERIES["disable_user"].row(connection, public_id=public_id, now=now) is not None
+
+
+async def enable(connection: Connection, public_id: UUID, *, now: datetime) -> bool:
+    """Open a closed account; return False where it was open already, or does not exist."""
+    return await _QUERIES["enable_user"].row(connection, public_id=public_id, now=now) is not None
+
+
 async def delete(connection: Connection, public_id: UUID) -> None:
     """Delete an account that has no sessions any more."""
     await _QUERIES["delete_user"].row(connection, public_id=public_id)

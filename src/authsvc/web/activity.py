@@ -1,13 +1,17 @@
-"""Activity: GET /api/auth/activity."""
+"""Activity: GET /api/auth/activity, and the page that says it in words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from authsvc.flows.activity import Activity
+from authsvc import events
+from authsvc.flows.activity import Activity, Entry
+from authsvc.web import user_agents
 from authsvc.web.bodies import ACTIVITY_SCHEMA, JSON, entry_body, json_response
 from authsvc.web.guard import IDENTITY
 from authsvc.web.inputs import whole_number
+from authsvc.web.pages import ActivityPage, ActivityRow, Pages
 from authsvc.web.reading import Shape, read_query
 from authsvc.web.routes import Answer, Route
 
@@ -28,18 +32,44 @@ RANGE = Shape(
     },
 )
 
+ROWS = 20
+SENTENCES: Mapping[str, str] = {
+    events.UserRegistered.tag: "Account created",
+    events.UserDisabled.tag: "Account disabled by who runs this service",
+    events.UserEnabled.tag: "Account enabled again by who runs this service",
+    events.LoginSucceeded.tag: "Logged in",
+    events.SessionEnded.tag: "A session ended",
+    events.PasswordChanged.tag: "Password changed",
+    events.PasswordRehashed.tag: "Password stored anew, by today's standard",
+}
+"""What is said of an event, by its tag. Every event that the journal can hold about an account is here, or below."""
+WARNINGS: Mapping[str, str] = {
+    events.LoginFailed.tag: "Wrong password",
+    events.LoginOfDisabledUser.tag: "Login refused: the account was disabled",
+    events.PasswordChangeFailed.tag: "Wrong password, when changing it",
+    events.UserDeletionFailed.tag: "Wrong password, when deleting the account",
+    events.RefreshTokenReused.tag: "A used refresh token came back: the session was ended",
+}
+
 
 @dataclass(frozen=True)
 class ActivityDoor:
     """Shows people what happened to their account."""
 
     activity: Activity
+    pages: Pages
 
     async def get_json(self, request: web.Request) -> web.Response:
         """Answer with a page of the bearer's journal."""
         asked = read_query(request, RANGE)
         page = await self.activity.of(request[IDENTITY].subject, before=asked.before, limit=asked.limit)
         return json_response({"activity": [entry_body(entry) for entry in page.entries], "next": page.next})
+
+    async def get_page(self, request: web.Request) -> web.Response:
+        """Show the newest entries."""
+        page = await self.activity.of(request[IDENTITY].subject, before=None, limit=ROWS)
+        rows = [_row(entry) for entry in page.entries]
+        return self.pages.response(ActivityPage("Recent activity", signed_in=True, entries=rows))
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
@@ -52,5 +82,28 @@ class ActivityDoor:
                 answers=(Answer(200, "A page of it, the newest first.", JSON, ACTIVITY_SCHEMA),),
                 tag="Account",
                 reads_query=RANGE,
-            )
+            ),
+            Route(
+                "GET",
+                "/account/activity",
+                self.get_page,
+                summary="The page of what happened to the account",
+                answers=(
+                    Answer(200, "The page.", "text/html"),
+                    Answer(303, "Not logged in: on to the login, and back here after it."),
+                ),
+                tag="Pages",
+                page=True,
+            ),
         ]
+
+
+def _row(entry: Entry) -> ActivityRow:
+    # What another version of the service wrote is shown by its tag.
+    return ActivityRow(
+        sentence={**SENTENCES, **WARNINGS}.get(entry.event, entry.event),
+        is_warning=entry.event in WARNINGS,
+        at=entry.recorded_at,
+        address=entry.address,
+        browser=user_agents.readable(entry.agent) if entry.agent else None,
+    )

@@ -15,10 +15,14 @@ from authsvc.session_tokens import TokenPair
 
 JSON = "application/json"
 
+_URL = {"type": "string", "format": "uri"}
+_NO_MEMBER = {"type": "array", "maxItems": 0}
+_METHODS = {"type": "array", "items": {"enum": ["client_secret_basic", "client_secret_post"]}}
 _TIME = {"type": "string", "format": "date-time"}
 USER_SCHEMA = {"$ref": "#/components/schemas/User"}
 TOKENS_SCHEMA = {"$ref": "#/components/schemas/Tokens"}
 SESSIONS_SCHEMA = {"$ref": "#/components/schemas/Sessions"}
+INTROSPECTION_SCHEMA = {"$ref": "#/components/schemas/Introspection"}
 ACTIVITY_SCHEMA = {"$ref": "#/components/schemas/Activity"}
 EXPORT_SCHEMA = {"$ref": "#/components/schemas/Export"}
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
@@ -86,6 +90,23 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "additionalProperties": False,
         "properties": {"sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}}},
     },
+    "Introspection": {
+        "type": "object",
+        "description": "What a token is worth (RFC 7662 §2.2). An inactive one has no other member.",
+        "required": ["active"],
+        "additionalProperties": False,
+        "properties": {
+            "active": {"type": "boolean"},
+            "token_type": {"enum": ["Bearer", "refresh_token"]},
+            "sub": {"type": "string", "format": "uuid", "description": "The account."},
+            "sid": {"type": "string", "format": "uuid", "description": "The session."},
+            "exp": {"type": "integer", "description": "When it expires, in seconds since the epoch."},
+            "iss": {"type": "string", "description": "Of an access token, as the next three."},
+            "aud": {"type": "string"},
+            "iat": {"type": "integer"},
+            "jti": {"type": "string", "format": "uuid"},
+        },
+    },
     "Entry": {
         "type": "object",
         "description": "Something that happened to an account.",
@@ -127,6 +148,23 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "required": ["keys"],
         "properties": {
             "keys": {"type": "array", "items": {"type": "object", "required": ["kty", "kid", "alg", "use"]}}
+        },
+    },
+    "IssuerMetadata": {
+        "type": "object",
+        "description": "Authorization server metadata (RFC 8414 §2).",
+        "required": ["issuer", "response_types_supported"],
+        "additionalProperties": False,
+        "properties": {
+            "issuer": {"type": "string", "description": "The claim `iss` of its tokens."},
+            "jwks_uri": {**_URL, "description": "The public keys. Missing for HS256."},
+            "response_types_supported": {**_NO_MEMBER, "description": "None: there is no authorization endpoint."},
+            "grant_types_supported": {**_NO_MEMBER, "description": "None: there is no token endpoint."},
+            "introspection_endpoint": {**_URL, "description": "RFC 7662."},
+            "introspection_endpoint_auth_methods_supported": _METHODS,
+            "revocation_endpoint": {**_URL, "description": "RFC 7009."},
+            "revocation_endpoint_auth_methods_supported": _METHODS,
+            "service_documentation": _URL,
         },
     },
 }

@@ -70,9 +70,9 @@ class Cookies:
         self.access_token.clear(response)
         self.refresh_token.clear(response)
 
-    def goodbye(self) -> web.Response:
-        """Return the answer that has the browser forget its tokens, and what else it keeps of this site."""
-        response = web.Response(status=204, headers=CLEAR)
+    def goodbye(self, response: web.Response) -> web.Response:
+        """Return the answer after it was made to have the browser forget its tokens, and what it keeps of this site."""
+        response.headers.update(CLEAR)
         self.clear_tokens(response)
         return response
 

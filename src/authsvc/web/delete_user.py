@@ -1,18 +1,23 @@
-"""Delete one's account: DELETE /api/auth/me."""
+"""Delete one's account: DELETE /api/auth/me, and the form at /account/delete."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from aiohttp import web
 
 from authsvc.flows.delete_user import DeleteUser
+from authsvc.flows.profile import Profile
 from authsvc.password_policy import PasswordPolicy
-from authsvc.refusals import Busy, InvalidCredentials
+from authsvc.refusals import Busy, InvalidCredentials, InvalidToken, Refusal
+from authsvc.web import notices
 from authsvc.web.cookies import CLEARS, Cookies
+from authsvc.web.forms import Forms, wrong_password
 from authsvc.web.guard import IDENTITY
 from authsvc.web.inputs import PasswordAgain, password_again
+from authsvc.web.notices import Notice
 from authsvc.web.origins import origin_of
-from authsvc.web.reading import Shape, read_json
+from authsvc.web.pages import DeleteAccountPage
+from authsvc.web.reading import Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
 
 
@@ -21,8 +26,10 @@ class DeleteUserDoor:
     """Lets people go."""
 
     delete_user: DeleteUser
+    profile: Profile
     policy: PasswordPolicy
     cookies: Cookies
+    forms: Forms
 
     @cached_property
     def _shape(self) -> Shape[PasswordAgain]:
@@ -32,7 +39,30 @@ class DeleteUserDoor:
         """Delete the account of the bearer."""
         identity, given = request[IDENTITY], await read_json(request, self._shape)
         await self.delete_user.delete(identity.subject, identity.session_id, given.password, origin_of(request))
-        return self.cookies.goodbye()
+        return self.cookies.goodbye(web.Response(status=204))
+
+    async def get_page(self, request: web.Request) -> web.Response:
+        """Show the form, and what it deletes."""
+        return await self._show(request)
+
+    async def post_form(self, request: web.Request) -> web.Response:
+        """Delete the account, clear the cookies and lead to the login; a refusal shows the form again."""
+        identity, fields = request[IDENTITY], await read_form(request)
+        try:
+            given = self.forms.read(request, fields, self._shape)
+            await self.delete_user.delete(identity.subject, identity.session_id, given.password, origin_of(request))
+        except InvalidCredentials:
+            return await self._show(request, wrong_password("password"))
+        except InvalidToken:
+            raise
+        except Refusal as refusal:
+            return await self._show(request, refusal)
+        return self.cookies.goodbye(notices.see_other("/login", Notice.ACCOUNT_DELETED))
+
+    async def _show(self, request: web.Request, refusal: Refusal | None = None) -> web.Response:
+        user = await self.profile(request[IDENTITY].subject)
+        page = partial(DeleteAccountPage, "Delete your account", account=user.email)
+        return self.forms.show(request, page, refusal=refusal)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
@@ -46,5 +76,28 @@ class DeleteUserDoor:
                 tag="Account",
                 reads=self._shape,
                 refuses=(InvalidCredentials, Busy),
-            )
+            ),
+            Route(
+                "GET",
+                "/account/delete",
+                self.get_page,
+                summary="The form that deletes the account",
+                answers=(
+                    Answer(200, "The form.", "text/html"),
+                    Answer(303, "Not logged in: on to the login, and back here after it."),
+                ),
+                tag="Pages",
+                page=True,
+            ),
+            Route(
+                "POST",
+                "/account/delete",
+                self.post_form,
+                summary="Send the form that deletes the account",
+                answers=(Answer(303, "Deleted, and the cookies are cleared; or not logged in: on to the login."),),
+                tag="Pages",
+                page=True,
+                reads=self._shape,
+                refuses=(Busy,),
+            ),
         ]

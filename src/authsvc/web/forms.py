@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from authsvc import refusals
-from authsvc.refusals import Refusal
+from authsvc.refusals import FieldFault, InvalidInput, Refusal
 from authsvc.web import problems, redirects
 from authsvc.web.form_tokens import FIELD, FormTokens
 from authsvc.web.guard import IDENTITY
@@ -15,6 +15,8 @@ from authsvc.web.pages import FormPage, Pages
 from authsvc.web.reading import Shape, T
 
 NEXT = "next"
+_BESIDE = frozenset({"email", "password", "current_password", "new_password"})
+"""The fields of our forms; what is wrong with any other is said above the form."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,19 @@ class Forms:
         return shape.read({name: value for name, value in fields.items() if name not in (FIELD, NEXT)})
 
 
+def wrong_password(field: str) -> InvalidInput:
+    """Return the refusal of who is logged in, and did not give the password again in this field."""
+    return InvalidInput([FieldFault(field, "wrong_password", "This is not your password.")])
+
+
 def _explain(refusal: Refusal | None) -> tuple[int, dict[str, str], dict[str, str], str | None]:
     """Return status, headers, sentences by field, and the sentence for the form as a whole."""
     if refusal is None:
         return 200, {}, {}, None
     status, headers = problems.status_and_title(type(refusal))[0], problems.headers_of(refusal)
-    if isinstance(refusal, refusals.InvalidInput):
+    if isinstance(refusal, InvalidInput):
         errors = {fault.field: fault.message for fault in reversed(refusal.faults)}
-        return status, headers, errors, None if errors.keys() <= {"email", "password"} else refusal.detail
+        return status, headers, errors, None if errors.keys() <= _BESIDE else refusal.detail
     if isinstance(refusal, refusals.EmailTaken):
         return status, headers, {"email": refusal.detail}, None
     return status, headers, {}, refusal.detail

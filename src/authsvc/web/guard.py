@@ -17,7 +17,7 @@ from authsvc.session_tokens import TokenPair
 from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError
 from authsvc.web.cookies import Cookies
 from authsvc.web.origins import origin_of
-from authsvc.web.routes import Handler, Route, route_of
+from authsvc.web.routes import SAFE_METHODS, Handler, Route, route_of
 
 IDENTITY = web.RequestKey("IDENTITY", Identity)
 
@@ -93,7 +93,7 @@ class Guard:
             if identity is None:
                 identity, pair = await self._renewed(request)
         except Unavailable:
-            if not route.public:
+            if not (route.public and request.method in SAFE_METHODS):
                 raise
             return await handler(request)  # a page for everyone needs no database
         if identity is not None:

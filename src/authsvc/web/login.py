@@ -8,7 +8,7 @@ from aiohttp import web
 from authsvc.flows.login import Login
 from authsvc.password_policy import PasswordPolicy
 from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, Refusal
-from authsvc.web import redirects
+from authsvc.web import notices, redirects
 from authsvc.web.bodies import JSON, TOKENS_SCHEMA, json_response, tokens_body
 from authsvc.web.cookies import Cookies
 from authsvc.web.forms import NEXT, Forms
@@ -46,7 +46,7 @@ class LoginDoor:
 
     async def get_page(self, request: web.Request) -> web.Response:
         """Show the empty form."""
-        notice = "Your account is ready. Log in." if "registered" in request.query else None
+        notice = notices.of(request, notices.ON_LOGIN)
         return self.forms.show(request, partial(LoginPage, "Log in", notice=notice))
 
     async def post_form(self, request: web.Request) -> web.Response:

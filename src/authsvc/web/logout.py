@@ -7,7 +7,7 @@ from aiohttp import web
 from authsvc.flows.sessions import Sessions
 from authsvc.refusals import DatabaseUnavailable
 from authsvc.web import redirects
-from authsvc.web.cookies import CLEAR, CLEARS, Cookies
+from authsvc.web.cookies import CLEARS, Cookies
 from authsvc.web.form_tokens import FormTokens
 from authsvc.web.guard import IDENTITY
 from authsvc.web.origins import origin_of
@@ -37,14 +37,14 @@ class LogoutDoor:
         """End the session that asks."""
         identity = request[IDENTITY]
         await self.sessions.log_out(identity.subject, identity.session_id, origin_of(request))
-        return self.cookies.goodbye()
+        return self.cookies.goodbye(web.Response(status=204))
 
     async def post_all_json(self, request: web.Request) -> web.Response:
         """End every session, or every other."""
         identity, given = request[IDENTITY], await read_json(request, EVERYWHERE)
         kept = identity.session_id if given.keep_current else None
         await self.sessions.log_out_everywhere(identity.subject, origin_of(request), kept=kept)
-        return web.Response(status=204) if given.keep_current else self.cookies.goodbye()
+        return web.Response(status=204) if given.keep_current else self.cookies.goodbye(web.Response(status=204))
 
     async def post_form(self, request: web.Request) -> web.Response:
         """End the session, clear the cookies and lead to the login."""
@@ -53,10 +53,7 @@ class LogoutDoor:
         if identity is not None:
             self.tokens.check(request, fields)
             await self.sessions.log_out(identity.subject, identity.session_id, origin_of(request))
-        response = redirects.see_other("/login")
-        response.headers.update(CLEAR)
-        self.cookies.clear_tokens(response)
-        return response
+        return self.cookies.goodbye(redirects.see_other("/login"))
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""

@@ -13,12 +13,11 @@ from authsvc import logs
 from authsvc.entropy import Entropy
 from authsvc.metrics import Metrics
 from authsvc.refusals import CrossSiteRequest
-from authsvc.web.routes import Handler, route_of
+from authsvc.web.routes import SAFE_METHODS, Handler, route_of
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
 PAGE_CSP = (
@@ -40,9 +39,9 @@ HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
     """Return the outermost middleware: gives the request its id, and the answer its headers, metric and log line."""
-    headers = {**SECURITY_HEADERS, **(HSTS if public_url.startswith("https:") else {})}
-    of_pages = CIMultiDict({**headers, "Content-Security-Policy": PAGE_CSP})
-    of_the_api = CIMultiDict({**headers, "Content-Security-Policy": API_CSP})
+    everywhere = {**SECURITY_HEADERS, **(HSTS if public_url.startswith("https:") else {})}
+    of_pages = CIMultiDict({**everywhere, "Content-Security-Policy": PAGE_CSP})
+    of_the_api = CIMultiDict({**everywhere, "Content-Security-Policy": API_CSP})
     log = structlog.get_logger()
     # Unique across instances and starts, without asking the operating system for each request.
     instance, numbers = entropy.token_bytes(12).hex(), count(1)
@@ -55,19 +54,21 @@ def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
         request[REQUEST_ID] = request_id
         logs.REQUEST_ID.set(request_id)
         response = await handler(request)
-        is_page = response.headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html")
-        response.headers.extend(of_pages if is_page else of_the_api)
-        response.headers[REQUEST_ID_HEADER] = request_id
-        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        headers = response.headers
+        headers.extend(of_pages if headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html") else of_the_api)
+        headers[REQUEST_ID_HEADER] = request_id
+        headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
         seconds = time.perf_counter() - started
-        route = route_of(request)
+        route, status = route_of(request), response.status
         template = route.path if route else "unmatched"
-        metrics.request(request.method, template, response.status, seconds)
+        metrics.request(request.method, template, status, seconds)
+        if route and route.quiet and status < 300:  # noqa: PLR2004 - 2xx
+            return response
         log.info(
             "request",
             method=request.method if request.method.isascii() else "?",
             route=template,
-            status=response.status,
+            status=status,
             milliseconds=round(seconds * 1000, 2),
         )
         return response

@@ -11,13 +11,12 @@ from authsvc.refusals import Refusal
 from authsvc.web import problems
 from authsvc.web.bodies import JSON, SCHEMAS
 from authsvc.web.cookies import Cookies
-from authsvc.web.middleware import REQUEST_ID_HEADER, SAFE_METHODS
+from authsvc.web.middleware import REQUEST_ID_HEADER
 from authsvc.web.reading import FORM
-from authsvc.web.routes import Answer, Route
+from authsvc.web.routes import SAFE_METHODS, Answer, Route
 
 _READING = (refusals.UnsupportedMediaType, refusals.BodyTooLarge, refusals.BodyTimeout)
 _TOKEN = (refusals.MissingCredentials, refusals.InvalidRequest, refusals.InvalidToken)
-_LOGIN = {refusals.MissingCredentials}
 _ABOUT = """\
 Register, log in, and ask who is asking.
 
@@ -26,6 +25,8 @@ are listed below. A path answers HEAD wherever it answers GET; a method that it 
 `Allow`, and an unknown path 404. Only a request that is not well-formed HTTP is answered 400 in plain text.
 """
 _TEXT = {"type": "string"}
+_ID = {"type": "string", "format": "uuid"}
+_PATH_PARAMETERS = {"path": {"type": "string", "description": "The rest of the address, slashes included."}}
 _VERSION = version("authsvc")
 _PROBLEM = {
     "type": "object",
@@ -39,6 +40,7 @@ _PROBLEM = {
         "detail": _TEXT,
         "code": {"type": "string", "description": "Stable: decide by this."},
         "instance": {"type": "string", "format": "uri", "description": "Names this occurrence by its request id."},
+        "error": {"type": "string", "description": "For OAuth clients: the error of RFC 6749 §5.2."},
         "errors": {
             "type": "array",
             "description": "For `invalid_input`: every fault of the input.",
@@ -53,7 +55,7 @@ _PROBLEM = {
 }
 _HEADERS = {
     REQUEST_ID_HEADER: {"description": "The id that the client gave, or a new one.", "schema": _TEXT},
-    "WWW-Authenticate": {"description": "The challenge of RFC 6750 §3.", "schema": _TEXT},
+    "WWW-Authenticate": {"description": "The challenge: of RFC 6750 §3, or Basic for services.", "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
 }
 _ERROR_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
@@ -83,6 +85,7 @@ def document(routes: Sequence[Route], public_url: str) -> dict[str, Any]:
             "headers": _HEADERS,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "client": {"type": "http", "scheme": "basic", "description": "A service: client_id, client_secret."},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": Cookies.of(public_url).access_token.name},
             },
             "x-problems": problems.described(
@@ -98,13 +101,13 @@ def refusals_of(route: Route) -> list[type[Refusal]]:
     if route.method not in SAFE_METHODS:
         found.add(refusals.CrossSiteRequest)
     if route.has_body:
-        found |= {*_READING, *({refusals.InvalidForm, refusals.StaleForm} if route.page else {refusals.InvalidJson})}
-    if route.reads is not None or route.reads_query is not None:
+        found |= {*_READING, refusals.InvalidForm if route.reads_form else refusals.InvalidJson}
+        found |= {refusals.StaleForm} if route.page else set()
+    if (route.reads is not None and not route.client) or route.reads_query is not None:
         found.add(refusals.InvalidInput)
     if not route.public:
         found.add(refusals.DatabaseUnavailable)
-        # A page leads who is not logged in to the login instead; what it is sent is not read from Authorization.
-        found |= _LOGIN if route.page and route.method not in SAFE_METHODS else set()
+        # A page leads who is not logged in to the login instead.
         found |= set() if route.page else set(_TOKEN)
     return sorted(found, key=lambda kind: (problems.status_and_title(kind)[0], kind.code))
 
@@ -114,11 +117,11 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": _operation_id(route),
         "summary": route.summary,
         "tags": [route.tag],
-        "security": [] if route.public else [{"bearer": []}, {"cookie": []}],
+        "security": _security(route),
         "responses": {**_good(route.answers), **_bad(route)},
     }
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS.get(name, _ID)}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     if route.reads_query is not None:
@@ -141,9 +144,15 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.has_body:
         operation["requestBody"] = {
             "required": route.page or bool(route.reads and route.reads.needed),
-            "content": {FORM if route.page else JSON: {"schema": _body(route)}},
+            "content": {FORM if route.reads_form else JSON: {"schema": _body(route)}},
         }
     return operation
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    if route.client:
+        return [{"client": []}]
+    return [] if route.public else [{"bearer": []}, {"cookie": []}]
 
 
 def _operation_id(route: Route) -> str:
@@ -154,6 +163,8 @@ def _operation_id(route: Route) -> str:
 def _body(route: Route) -> dict[str, Any]:
     fields = {name: dict(field.schema) for name, field in route.reads.fields.items()} if route.reads else {}
     needed = route.reads.needed if route.reads else []
+    if route.client:  # RFC 6749 §3.2: fields that are not known are ignored
+        return {"type": "object", "required": needed, "properties": fields}
     if not route.page:
         return {"type": "object", "required": needed, "additionalProperties": False, "properties": fields}
     fields["form_token"] = {"type": "string", "description": "From the page's form."}

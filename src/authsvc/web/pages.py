@@ -1,7 +1,7 @@
 """The browser's pages: jinja2 with strict undefined, one dataclass a page, and the static files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -64,14 +64,65 @@ class LoginPage(FormPage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SessionRow:
+    """One place where the account is logged in; `name` is that of the browser, `current` the one that asks."""
+
+    id: str
+    name: str
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime
+    current: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class AccountPage(Page):
-    """The account of who is logged in."""
+    """The account of who is logged in; `notice` says what just happened."""
 
     template: ClassVar[str] = "account.html"
     form_token: str
     email: str
     subject: str
     created_at: datetime
+    sessions: Sequence[SessionRow]
+    notice: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangePasswordPage(FormPage):
+    """Choose another password; `account` is the address of who is logged in."""
+
+    template: ClassVar[str] = "change_password.html"
+    account: str
+    password_min_length: int
+    password_max_length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteAccountPage(FormPage):
+    """Delete the account of this address."""
+
+    template: ClassVar[str] = "delete_account.html"
+    account: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityRow:
+    """One thing that happened, in a sentence; a warning is what nobody does on purpose."""
+
+    sentence: str
+    is_warning: bool
+    at: datetime
+    address: str | None
+    browser: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityPage(Page):
+    """What happened to the account, the newest first."""
+
+    template: ClassVar[str] = "activity.html"
+    entries: Sequence[ActivityRow]
 
 
 @dataclass(frozen=True, kw_only=True)

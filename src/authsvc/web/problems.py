@@ -16,10 +16,11 @@ from aiohttp.typedefs import Middleware
 
 from authsvc import refusals
 from authsvc.refusals import Refusal
-from authsvc.web import redirects
-from authsvc.web.middleware import REQUEST_ID, SAFE_METHODS
+from authsvc.web import notices, redirects
+from authsvc.web.middleware import REQUEST_ID
+from authsvc.web.notices import Notice
 from authsvc.web.pages import Pages, ProblemPage
-from authsvc.web.routes import Handler, route_of
+from authsvc.web.routes import SAFE_METHODS, Handler, route_of
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -27,6 +28,7 @@ TABLE: dict[type[Refusal], tuple[int, str]] = {
     refusals.MalformedRequest: (400, "Malformed request"),
     refusals.InvalidJson: (400, "Invalid JSON"),
     refusals.InvalidForm: (400, "Invalid form"),
+    refusals.InvalidTokenRequest: (400, "Invalid token request"),
     refusals.UnsupportedMediaType: (415, "Unsupported media type"),
     refusals.BodyTooLarge: (413, "Body too large"),
     refusals.BodyTimeout: (408, "Body too slow"),
@@ -36,6 +38,7 @@ TABLE: dict[type[Refusal], tuple[int, str]] = {
     refusals.InvalidRequest: (401, "Malformed credentials"),
     refusals.InvalidToken: (401, "Invalid access token"),
     refusals.InvalidCredentials: (401, "Wrong address or password"),
+    refusals.InvalidClient: (401, "Invalid client"),
     refusals.InvalidGrant: (400, "Invalid refresh token"),
     refusals.Forbidden: (403, "Not allowed"),
     refusals.CrossSiteRequest: (403, "Cross-site request"),
@@ -63,6 +66,8 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
         case refusals.InvalidToken() | refusals.InvalidRequest():
             # RFC 6750 §3: the code, and no hint why.
             headers = {"WWW-Authenticate": f'Bearer error="{refusal.code}"'}
+        case refusals.InvalidClient():
+            headers = {"WWW-Authenticate": 'Basic realm="authsvc"'}
         case refusals.Unauthenticated():
             headers = {"WWW-Authenticate": "Bearer"}
         case refusals.Unavailable():
@@ -83,7 +88,7 @@ class Problems:
     public_url: str
 
     def document(self, refusal: Refusal, request_id: str) -> dict[str, Any]:
-        """Return the members of RFC 9457 §3.1, with our `code` and, for input, `errors`."""
+        """Return the members of RFC 9457 §3.1, with our `code`; for input `errors`, for OAuth clients `error`."""
         status, title = status_and_title(type(refusal))
         document: dict[str, Any] = {
             "type": f"{self.public_url}/api/docs#problem-{refusal.code}",
@@ -93,6 +98,8 @@ class Problems:
             "code": refusal.code,
             "instance": f"urn:authsvc:request:{request_id}",
         }
+        if refusal.oauth_error is not None:
+            document["error"] = refusal.oauth_error
         if isinstance(refusal, refusals.InvalidInput):
             document["errors"] = [
                 {"field": fault.field, "code": fault.code, "message": fault.message} for fault in refusal.faults
@@ -130,8 +137,10 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
     def answer(request: web.Request, refusal: Refusal) -> web.Response:
         if not wants_page(request):
             return problems.response(refusal, request[REQUEST_ID])
-        if isinstance(refusal, refusals.Unauthenticated) and request.method in SAFE_METHODS:
-            return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
+        if isinstance(refusal, refusals.Unauthenticated):
+            if request.method in SAFE_METHODS:
+                return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
+            return notices.see_other("/login", Notice.LOGGED_OUT)
         status, title = status_and_title(type(refusal))
         page = ProblemPage(title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID])
         return pages.response(page, status=status, headers=headers_of(refusal))

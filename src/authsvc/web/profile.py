@@ -1,15 +1,18 @@
 """Profile: GET /api/auth/me, and the account page."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from aiohttp import web
 
 from authsvc.flows.profile import Profile
+from authsvc.flows.sessions import Session, Sessions
 from authsvc.refusals import DatabaseUnavailable
+from authsvc.web import notices, user_agents
 from authsvc.web.bodies import JSON, USER_SCHEMA, json_response, user_body
 from authsvc.web.form_tokens import FormTokens
 from authsvc.web.guard import IDENTITY
-from authsvc.web.pages import AccountPage, HomePage, Pages
+from authsvc.web.pages import AccountPage, HomePage, Pages, SessionRow
 from authsvc.web.routes import Answer, Route
 
 
@@ -18,6 +21,7 @@ class ProfileDoor:
     """Shows people and programs who they are."""
 
     profile: Profile
+    sessions: Sessions
     pages: Pages
     tokens: FormTokens
 
@@ -30,8 +34,10 @@ class ProfileDoor:
         return self.pages.response(HomePage("Welcome", signed_in=IDENTITY in request))
 
     async def get_account(self, request: web.Request) -> web.Response:
-        """Show the account, with the form that logs out."""
-        user = await self.profile(request[IDENTITY].subject)
+        """Show the account, and where it is logged in, with a button for each place."""
+        identity = request[IDENTITY]
+        user = await self.profile(identity.subject)
+        found = await self.sessions.of(identity.subject)
         nonce = self.tokens.nonce(request)
         page = AccountPage(
             "Your account",
@@ -40,6 +46,8 @@ class ProfileDoor:
             email=user.email,
             subject=str(user.public_id),
             created_at=user.created_at,
+            sessions=_rows(found, identity.session_id),
+            notice=notices.of(request, notices.ON_ACCOUNT),
         )
         response = self.pages.response(page)
         self.tokens.cookie.write(response, nonce, None)
@@ -80,3 +88,19 @@ class ProfileDoor:
                 refuses=(DatabaseUnavailable,),
             ),
         ]
+
+
+def _rows(found: list[Session], current: UUID) -> list[SessionRow]:
+    """Return a row for each session, this browser's first."""
+    rows = [
+        SessionRow(
+            id=str(session.id),
+            name=user_agents.readable(session.agent),
+            address=session.address,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            current=session.id == current,
+        )
+        for session in found
+    ]
+    return sorted(rows, key=lambda row: not row.current)

@@ -127,7 +127,7 @@ async def read_json(request: web.Request, shape: Shape[T]) -> T:
         MalformedRequest: the body cannot be read.
         InvalidInput: its fields are at fault.
     """
-    if not shape.needed and not request.can_read_body and hdrs.CONTENT_TYPE not in request.headers:
+    if not shape.needed and not request.can_read_body:
         return shape.read({})
     text = await _body(request, JSON, InvalidJson)
     try:

@@ -8,10 +8,11 @@ from aiohttp import web
 
 from authsvc.flows.register import Register
 from authsvc.refusals import Busy, DatabaseUnavailable, EmailTaken, Refusal
-from authsvc.web import redirects
+from authsvc.web import notices, redirects
 from authsvc.web.bodies import JSON, USER_SCHEMA, json_response, user_body
 from authsvc.web.forms import NEXT, Forms
 from authsvc.web.inputs import Credentials, new_credentials
+from authsvc.web.notices import Notice
 from authsvc.web.origins import origin_of
 from authsvc.web.pages import RegisterPage
 from authsvc.web.reading import Shape, read_form, read_json
@@ -57,7 +58,7 @@ class RegisterDoor:
             await self.register(given.email, given.password, origin_of(request))
         except Refusal as refusal:
             return self.forms.show(request, self._page, fields=fields, refusal=refusal)
-        query = urlencode({"registered": "1", NEXT: redirects.local_path(fields.get(NEXT))})
+        query = urlencode({notices.QUERY: Notice.REGISTERED, NEXT: redirects.local_path(fields.get(NEXT))})
         return redirects.see_other(f"/login?{query}")
 
     def routes(self) -> list[Route]:

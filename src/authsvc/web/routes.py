@@ -12,6 +12,7 @@ from aiohttp import web
 from authsvc.refusals import Refusal
 from authsvc.web.reading import Shape
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -28,7 +29,11 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """One method at one path. Not public unless it says so: a forgotten route is closed."""
+    """One method at one path. Not public unless it says so: a forgotten route is closed.
+
+    Good answers of a `quiet` route leave no line in the log: it is asked at each request of other services, and the
+    metrics count it.
+    """
 
     method: str
     path: str
@@ -38,6 +43,9 @@ class Route:
     tag: str = "Authentication"
     public: bool = False
     page: bool = False
+    quiet: bool = False
+    client: bool = False
+    """For services: a form as OAuth has it, with the credential of the service, which is no matter of the guard."""
     reads: "Shape[Any] | None" = None
     reads_query: "Shape[Any] | None" = None
     reads_headers: Mapping[str, str] | None = None
@@ -48,17 +56,26 @@ class Route:
         """Whether it reads a body: a page's form always has its token."""
         return self.reads is not None or (self.page and self.method == "POST")
 
+    @property
+    def reads_form(self) -> bool:
+        """Whether the body is an URL-encoded form, not JSON."""
+        return self.page or self.client
+
 
 ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route]] = web.AppKey("ROUTES")
 
 
 def install(app: web.Application, table: Iterable[Route]) -> None:
-    """Add the routes to the router, HEAD beside each GET, and remember which is which."""
+    """Add the routes to the router, HEAD beside each GET, and remember which is which.
+
+    `{path}` stands for the rest of the address, slashes included.
+    """
     installed: dict[web.AbstractRoute, Route] = {}
     for route in table:
         methods = (route.method, "HEAD") if route.method == "GET" else (route.method,)
+        pattern = route.path.replace("{path}", "{path:.*}")
         for method in methods:
-            installed[app.router.add_route(method, route.path, route.handler)] = route
+            installed[app.router.add_route(method, pattern, route.handler)] = route
     app[ROUTES] = installed
 
 

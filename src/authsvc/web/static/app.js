@@ -1,5 +1,5 @@
-// What the browser adds to a form marked with `data-api`; without this file the same form is posted and answered by the
-// server. The script never sees a token (the server sets an HttpOnly cookie) and stores nothing. Text from the server
+// What the browser adds to a form of class `form`; without this file the same form is posted and answered by the server,
+// as are those without `data-api` all the same: the server renews an expired login by the way. The script never sees a token (the server sets an HttpOnly cookie) and stores nothing. Text from the server
 // goes into the page as text, never as markup; nothing that was typed is ever thrown away.
 
 // Only what cannot be an address: the server has the last word.
@@ -142,19 +142,20 @@ async function problemOf(response) {
 }
 
 function enhance(form) {
-  const [email, password] = [form.elements.namedItem("email"), form.elements.namedItem("password")];
+  const inputs = [...form.querySelectorAll("input[name]:not([type='hidden'])")];
   const submit = form.querySelector("[data-submit]");
   const label = form.querySelector("[data-submit-label]");
   const status = form.querySelector("[data-status]");
   const alert = document.getElementById("form-alert");
   const rest = label.textContent;
   const announce = (sentence) => (status.textContent = sentence);
-  const fields = {
-    email: new Field(email, addressFault, announce),
-    password: new Field(password, passwordFault, announce),
-  };
-  const hide = revealer(form.querySelector("[data-reveal]"), password);
-  measure(password, form, announce);
+  const faultOf = { email: addressFault, password: passwordFault };
+  const fields = Object.fromEntries(inputs.map((input) => [input.name, new Field(input, faultOf[input.type], announce)]));
+  const hiders = [...form.querySelectorAll("[data-reveal]")].map((button) =>
+    revealer(button, document.getElementById(button.getAttribute("aria-controls"))),
+  );
+  const hide = () => hiders.forEach((each) => each());
+  for (const input of inputs) if (input.dataset.min) measure(input, form, announce);
   form.noValidate = true;
 
   // The button is never `disabled`: that would throw the focus away.
@@ -194,8 +195,8 @@ function enhance(form) {
       if (placed.length === 0 || placed.length < faults.length) say(sentence);
     }
     if (!focusFirst() && response.status === 401) {
-      password.focus();
-      password.select();
+      fields.password.input.focus();
+      fields.password.input.select();
     }
   }
 
@@ -207,7 +208,7 @@ function enhance(form) {
         Accept: "application/problem+json, application/json",
         ...(form.dataset.tokenDelivery && { "Token-Delivery": form.dataset.tokenDelivery }),
       },
-      body: JSON.stringify({ email: email.value, password: password.value }),
+      body: JSON.stringify(Object.fromEntries(inputs.map((input) => [input.name, input.value]))),
       credentials: "same-origin",
       cache: "no-store",
       redirect: "error",
@@ -215,13 +216,15 @@ function enhance(form) {
     });
 
   form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (busy) return;
+    if (busy) return event.preventDefault();
     alert.replaceChildren();
     const good = Object.values(fields).map((field) => field.check());
+    const asksTheApi = "api" in form.dataset;
+    if (asksTheApi || good.includes(false)) event.preventDefault();
     if (good.includes(false)) return void focusFirst();
     hide();
     setBusy(true);
+    if (!asksTheApi) return; // the answer is the next page
     const response = await ask().catch(() => null);
     if (response?.ok) return void location.assign(form.dataset.done); // busy until the next page is there
     const problem = response && (await problemOf(response));
@@ -240,6 +243,6 @@ function enhance(form) {
 
 // A browser too old for what is used above keeps the plain form.
 if ("timeout" in AbortSignal && Object.hasOwn) {
-  for (const form of document.querySelectorAll("form[data-api]")) enhance(form);
+  for (const form of document.querySelectorAll("form.form")) enhance(form);
   document.documentElement.classList.add("has-script");
 }

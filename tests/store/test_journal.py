@@ -1,0 +1,61 @@
+"""The journal: written with the act or not at all, read page by page."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from authsvc.emails import EmailAddress
+from authsvc.events import LoginFailed, LoginSucceeded, Origin, UserRegistered
+from authsvc.store import journal, users
+from authsvc.store.database import Database
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+ADA, GRACE, SESSION = UUID(int=1), UUID(int=2), UUID(int=3)
+ORIGIN = Origin("192.0.2.1", "Browser")
+
+
+async def register(database: Database, *, and_then: type[Exception] | None = None) -> None:
+    async with database.transaction(ORIGIN) as transaction:
+        email = EmailAddress("ada@example.com")
+        await users.insert(transaction.connection, public_id=ADA, email=email, password_hash="", now=NOW)
+        transaction.record(UserRegistered(ADA))
+        if and_then:
+            raise and_then
+
+
+async def test_the_row_is_written_by_the_transaction_of_the_act(database: Database) -> None:
+    await register(database)
+    async with database.read() as connection:
+        acts = await connection.fetch("select xmin::text as by from users union all select xmin::text from journal")
+    assert acts[0]["by"] == acts[1]["by"]
+
+
+async def test_without_the_act_there_is_no_row(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        await register(database, and_then=RuntimeError)
+    async with database.read() as connection:
+        assert await journal.search(connection, journal.Filters(), most=10) == []
+
+
+async def test_an_entry_tells_who_what_and_from_where_in_the_order_of_the_acts(database: Database) -> None:
+    async with database.transaction(ORIGIN) as transaction:
+        transaction.record(LoginFailed(None))
+        transaction.record(LoginSucceeded(ADA, SESSION))
+    async with database.read() as connection:
+        newest, oldest = await journal.search(connection, journal.Filters(), most=10)
+    assert (newest.event, newest.subject, newest.session_id) == ("session:login:success", ADA, SESSION)
+    assert (oldest.event, oldest.subject, oldest.session_id) == ("session:login:failure", None, None)
+    assert (newest.address, newest.agent) == (oldest.address, oldest.agent) == ("192.0.2.1", "Browser")
+    assert newest.id > oldest.id
+
+
+async def test_to_forget_an_account_leaves_what_is_about_others(database: Database) -> None:
+    async with database.transaction(ORIGIN) as transaction:
+        for subject in (ADA, GRACE, None, ADA):
+            transaction.record(LoginFailed(subject))
+    async with database.read() as connection:
+        assert await journal.forget(connection, ADA) == 2
+        assert await journal.forget(connection, ADA) == 0
+        left = await journal.search(connection, journal.Filters(), most=10)
+    assert [entry.subject for entry in left] == [None, GRACE]
