@@ -1,7 +1,7 @@
 """The flows on a real database, and the means to begin several acts at the same moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -10,7 +10,7 @@ from uuid import UUID
 import argon2
 import pytest
 
-from authsvc import signing
+from authsvc import app
 from authsvc.config import Config
 from authsvc.emails import EmailAddress
 from authsvc.entropy import SystemEntropy
@@ -20,10 +20,8 @@ from authsvc.flows.refresh import Refresh
 from authsvc.flows.sessions import Sessions
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords
-from authsvc.refresh_tokens import RefreshTokens
 from authsvc.refusals import Refusal
 from authsvc.session_tokens import SessionTokens, TokenPair
-from authsvc.signing import AccessTokenIssuer
 from authsvc.store import sessions, users
 from authsvc.store.database import Database
 from tests import make
@@ -144,17 +142,9 @@ async def refusal_of(act: Awaitable[object]) -> str | None:
 
 
 @pytest.fixture
-def flows(config: Config, database: Database, clock: FrozenClock) -> Iterator[Flows]:
-    keys = signing.load_keys(config.tokens)
-    issuer = AccessTokenIssuer(
-        keys.signing,
-        config.tokens.issuer,
-        config.tokens.audience,
-        config.tokens.lifetime_seconds,
-        clock=clock,
-        entropy=SystemEntropy(),
-    )
-    tokens = SessionTokens(issuer, RefreshTokens([b"k" * 32]), config.sessions, clock)
-    passwords = Passwords(CHEAP, threads=2, queue_seconds=30)
-    yield Flows(database, passwords, tokens, clock)
-    passwords._executor.shutdown()
+async def flows(config: Config, clock: FrozenClock) -> AsyncIterator[Flows]:
+    rooms = await asyncio.to_thread(app._Rooms.of, config, clock, SystemEntropy())
+    await rooms.database.open()
+    yield Flows(rooms.database, rooms.passwords, rooms.tokens, clock)
+    await rooms.passwords.close()
+    await rooms.database.close()

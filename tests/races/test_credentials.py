@@ -9,10 +9,10 @@ import pytest
 from authsvc.events import OPERATOR
 from authsvc.flows.change_password import ChangePassword
 from authsvc.flows.delete_user import DeleteUser
+from authsvc.flows.users import Users
 from authsvc.password_policy import Password, PasswordPolicy
 from authsvc.refusals import AccountDisabled, InvalidCredentials, InvalidGrant, InvalidToken
 from authsvc.session_tokens import TokenPair
-from authsvc.store import sessions
 from tests.races.conftest import PASSWORD, Flows, at_once, refusal_of
 
 ROUNDS = 120
@@ -27,6 +27,7 @@ class Accounts:
         policy = PasswordPolicy(8, 100, frozenset())
         self._changing = ChangePassword(flows.database, flows.passwords, policy, flows.clock)
         self._deleting = DeleteUser(flows.database, flows.passwords)
+        self._users = Users(flows.database, flows.tokens.settings, flows.clock)
 
     async def change(self, subject: UUID, by: TokenPair, new: Password = NEW) -> None:
         await self._changing.change(subject, self._flows.session_of(by), PASSWORD, new, OPERATOR)
@@ -35,12 +36,7 @@ class Accounts:
         await self._deleting.delete(subject, self._flows.session_of(by), PASSWORD, OPERATOR)
 
     async def disable(self, subject: UUID) -> None:
-        """First the account, then its sessions: as whoever ends them all must do it."""
-        async with self._flows.database.transaction() as transaction:
-            statement = "update users set disabled_at = $2 where public_id = $1"
-            await transaction.connection.execute(statement, subject, self._flows.clock.now())
-            for ended in await sessions.end_all(transaction.connection, subject=subject):
-                transaction.record(ended)
+        await self._users.disable(subject)
 
 
 @pytest.fixture

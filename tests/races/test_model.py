@@ -17,9 +17,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from authsvc import app
 from authsvc.config import Config
+from authsvc.emails import EmailAddress
+from authsvc.flows.users import Users
 from authsvc.revocations import Revocations
 from authsvc.signing import LEEWAY_SECONDS
-from authsvc.store import sessions
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
@@ -37,7 +38,7 @@ PASSWORDS = st.sampled_from([make.PASSWORD, "another correct horse"])
 
 
 @dataclass
-class Session:
+class Lived:
     owner: str
     ends: float
     used: float
@@ -51,7 +52,7 @@ class Model:
     now: float
     passwords: dict[str, str] = field(default_factory=dict)
     disabled: set[str] = field(default_factory=set)
-    sessions: dict[str, Session] = field(default_factory=dict)
+    sessions: dict[str, Lived] = field(default_factory=dict)
     # For each instance: when it last looked at the feed, and what has ended since without its doing.
     looked: list[float] = field(default_factory=lambda: [0, 0])
     unseen: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
@@ -136,7 +137,7 @@ class World:
     clients: list[Client]
     feeds: list[Revocations]
     clock: FrozenClock
-    database: Database
+    users: Users
     examples: "count[int]" = field(default_factory=count)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -154,16 +155,11 @@ class World:
 
         return self.run(ask())
 
-    async def disable(self, email: str) -> None:
-        async with self.database.transaction() as transaction:
-            statement = "update users set disabled_at = $2 where email = $1 returning public_id"
-            subject = await transaction.connection.fetchval(statement, email, self.clock.now())
-            if subject is not None:
-                await sessions.end_all(transaction.connection, subject=subject)
-
-    async def enable(self, email: str) -> None:
-        async with self.database.read() as connection:
-            await connection.execute("update users set disabled_at = null where email = $1", email)
+    async def set_disabled(self, email: str, *, disabled: bool) -> None:
+        """Do what the operator's command does."""
+        user = await self.users.find(EmailAddress(email))
+        if user is not None:
+            await (self.users.disable if disabled else self.users.enable)(user.public_id)
 
 
 class Machine(RuleBasedStateMachine):
@@ -233,7 +229,7 @@ class Machine(RuleBasedStateMachine):
         if answer != OK:
             return multiple()
         pair = self.given(body, 1)
-        self.model.sessions[pair.session_id] = Session(name, self.model.now + LIFETIME, self.model.now)
+        self.model.sessions[pair.session_id] = Lived(name, self.model.now + LIFETIME, self.model.now)
         return pair
 
     @rule(target=pairs, at=INSTANCES, pair=pairs)
@@ -270,14 +266,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def disable(self, name: str) -> None:
-        self.world.run(self.world.disable(self.email(name)))
+        self.world.run(self.world.set_disabled(self.email(name), disabled=True))
         self.model.at = OPERATOR
         self.model.disabled.add(name)
         self.model.end_all(name)
 
     @rule(name=NAMES)
     def enable(self, name: str) -> None:
-        self.world.run(self.world.enable(self.email(name)))
+        self.world.run(self.world.set_disabled(self.email(name), disabled=False))
         self.model.disabled.discard(name)
 
     @rule(seconds=st.sampled_from([1, 4, 890, 890, IDLE]))
@@ -301,7 +297,7 @@ async def world(
     lives = {"lifetime_seconds": LIFETIME, "idle_seconds": IDLE, "poll_seconds": 60, "stale_seconds": STALE}
     config = dataclasses.replace(config, sessions=dataclasses.replace(config.sessions, **lives))
     clients = [await serve(await composed(config, clock)) for _instance in range(2)]
-    return World(asyncio.get_running_loop(), clients, feeds, clock, database)
+    return World(asyncio.get_running_loop(), clients, feeds, clock, Users(database, config.sessions, clock))
 
 
 async def test_two_instances_answer_as_the_model_does(world: World, pytestconfig: pytest.Config) -> None:
