@@ -58,10 +58,15 @@ with ended as (
 select subject, id as session_id, access_until from ended;
 
 -- name: end_sessions(subject, kept)
--- All but `kept`, or all where that is null.
-with ended as (
-  delete from sessions
+-- All but `kept`, or all where that is null. Locked in one order: two at once wait for one another, never both.
+with doomed as (
+  select id from sessions
   where subject = :subject and id is distinct from :kept::uuid
+  order by id
+  for update
+), ended as (
+  delete from sessions
+  where id in (select id from doomed)
   returning id, subject, access_until
 ), revoked as (
   insert into revocations (session_id, expires_at) select id, access_until from ended
@@ -75,16 +80,21 @@ from sessions
 where id = :id and subject = :subject
 for key share skip locked;
 
--- name: end_oldest_sessions(subject, kept)
--- All but the `kept` last used.
-with ended as (
+-- name: end_oldest_sessions(subject, opened, others)
+-- All but `opened`, and of the rest the `others` last used. What somebody else is ending at this moment is left to him:
+-- logins at once would wait for each other.
+with excess as (
+  select id from sessions
+  where subject = :subject and id <> :opened
+  order by last_used_at desc, id
+  offset :others
+), doomed as (
+  select id from sessions
+  where id in (select id from excess)
+  for update skip locked
+), ended as (
   delete from sessions
-  where id in (
-    select id from sessions
-    where subject = :subject
-    order by last_used_at desc, id
-    offset :kept
-  )
+  where id in (select id from doomed)
   returning id, subject, access_until
 ), revoked as (
   insert into revocations (session_id, expires_at) select id, access_until from ended

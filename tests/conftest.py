@@ -208,3 +208,4 @@ def nothing_blocks_the_loop() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pg-bin", help="Folder of the PostgreSQL server binaries to test with.")
+    parser.addoption("--model-examples", type=int, help="How many random sequences the model is run through.")

@@ -109,7 +109,10 @@ class Login:
             transaction.record(LoginSucceeded(subject, session_id))
             if others >= self.tokens.settings.per_user:
                 for ended in await sessions.end_oldest(
-                    transaction.connection, subject=subject, kept=self.tokens.settings.per_user
+                    transaction.connection,
+                    subject=subject,
+                    opened=session_id,
+                    others=self.tokens.settings.per_user - 1,
                 ):
                     transaction.record(ended)
         return self.tokens.issue(subject, session_id, FIRST, expires_at)

@@ -142,9 +142,9 @@ async def hold(connection: Connection, *, session_id: UUID, subject: UUID) -> bo
     return await _QUERIES["hold_session"].row(connection, id=session_id, subject=subject) is not None
 
 
-async def end_oldest(connection: Connection, *, subject: UUID, kept: int) -> list[SessionEnded]:
-    """End the sessions of an account beyond the `kept` that were used last."""
-    rows = await _QUERIES["end_oldest_sessions"].rows(connection, subject=subject, kept=kept)
+async def end_oldest(connection: Connection, *, subject: UUID, opened: UUID, others: int) -> list[SessionEnded]:
+    """End the sessions of an account but for the one just `opened` and the `others` that were used last."""
+    rows = await _QUERIES["end_oldest_sessions"].rows(connection, subject=subject, opened=opened, others=others)
     return [SessionEnded(**row) for row in rows]
 
 
