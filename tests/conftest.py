@@ -57,6 +57,9 @@ class FrozenClock:
     def now(self) -> datetime:
         return self._now
 
+    def timestamp(self) -> float:
+        return self._now.timestamp()
+
     def steady(self) -> float:
         return self._steady
 

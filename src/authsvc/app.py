@@ -56,7 +56,7 @@ from authsvc.web.introspect import IntrospectDoor
 from authsvc.web.keys import KeysDoor
 from authsvc.web.login import LoginDoor
 from authsvc.web.logout import LogoutDoor
-from authsvc.web.middleware import observe, refuse_cross_site
+from authsvc.web.middleware import observe
 from authsvc.web.pages import Pages
 from authsvc.web.problems import Problems, handle_refusals
 from authsvc.web.profile import ProfileDoor
@@ -65,6 +65,7 @@ from authsvc.web.refresh import RefreshDoor
 from authsvc.web.register import RegisterDoor
 from authsvc.web.revoke import RevokeDoor
 from authsvc.web.routes import Route
+from authsvc.web.same_site import SameSite
 from authsvc.web.sessions import SessionsDoor
 
 
@@ -87,7 +88,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     http, metrics = config.http, rooms.metrics
     flows = _Flows.of(rooms)
     cookies, pages = Cookies.of(http.public_url), Pages()
-    guard = Guard(rooms.reader, flows.session_check, flows.refresh, cookies)
+    guard = Guard(rooms.reader, flows.session_check, flows.refresh, cookies, SameSite(http.public_url))
     table = _doors(config, rooms, flows, cookies, pages)
     docs = DocsDoor(tuple(table), http.public_url, pages)
     table += docs.routes()
@@ -96,7 +97,6 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         middlewares=[
             observe(metrics, rooms.entropy, http.public_url),
             handle_refusals(Problems(http.public_url), pages),
-            refuse_cross_site(http.public_url),
             guard.middleware(),
         ],
         client_max_size=MAX_BODY_BYTES,

@@ -6,7 +6,7 @@ here comes from a closed set of this program's own words, never from a client.
 
 import time
 from bisect import bisect_left
-from collections import Counter as TallyCounter
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
@@ -45,8 +45,7 @@ class Metrics:
             buckets=HASH_BUCKETS,
         )
         # The library's look-up by labels costs more than a whole access check: its collectors are filled at the scrape.
-        self._request_counts: TallyCounter[tuple[str, str, int]] = TallyCounter()
-        self._durations_of: dict[str, _Tally] = {}
+        self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         self.gauge("process_start_time_seconds", "Start of the process since the epoch.", _start_time())
         for kind in KINDS:
@@ -62,11 +61,10 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is a template of the route table, or `unmatched`."""
-        method = method if method in METHODS else "other"
-        self._request_counts[method, route, status] += 1
-        tally = self._durations_of.get(route)
+        key = (method if method in METHODS else "other", route, status)
+        tally = self._tallies.get(key)
         if tally is None:
-            tally = self._durations_of[route] = _Tally()
+            tally = self._tallies[key] = _Tally()
         tally.add(max(seconds, 0.0))
 
     def hash(self, seconds: float) -> None:
@@ -75,9 +73,12 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the exposition in Prometheus' text format 0.0.4."""
-        for (method, route, status), number in self._request_counts.items():
-            self._requests.set({"method": method, "route": route, "status": str(status)}, number)
-        for route, tally in self._durations_of.items():
+        by_route: defaultdict[str, _Tally] = defaultdict(_Tally)
+        for (method, route, status), tally in self._tallies.items():
+            labels = {"method": method, "route": route, "status": str(status)}
+            self._requests.set(labels, sum(tally.counts))
+            by_route[route].merge(tally)
+        for route, tally in by_route.items():
             self._durations.observe({"route": route}, 0)
             tally.fill(self._durations.get_value({"route": route}))
         for gauge, read in self._gauges:
@@ -89,16 +90,20 @@ class _Tally:
     """Durations by bucket, each counted once; a histogram of Prometheus counts them cumulatively."""
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(REQUEST_BUCKETS) + 1)
-        self._sum = 0.0
+        self.counts = [0] * (len(REQUEST_BUCKETS) + 1)
+        self.sum = 0.0
 
     def add(self, seconds: float) -> None:
-        self._counts[bisect_left(REQUEST_BUCKETS, seconds)] += 1
-        self._sum += seconds
+        self.counts[bisect_left(REQUEST_BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+    def merge(self, other: "_Tally") -> None:
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
 
     def fill(self, histogram: Any) -> None:  # noqa: ANN401 - the library's values are numbers or objects
-        histogram.buckets.update(zip(histogram.buckets, accumulate(self._counts), strict=True))
-        histogram.observations, histogram.sum = sum(self._counts), self._sum
+        histogram.buckets.update(zip(histogram.buckets, accumulate(self.counts), strict=True))
+        histogram.observations, histogram.sum = sum(self.counts), self.sum
 
 
 def _start_time() -> Callable[[], float]:

@@ -99,7 +99,7 @@ class Revocations:
 
     def _forget(self) -> None:
         """Drop some of what has expired."""
-        present = int(self.clock.now().timestamp()) // BUCKET_SECONDS
+        present = int(self.clock.timestamp()) // BUCKET_SECONDS
         for bucket in sorted(bucket for bucket in self._buckets if bucket < present):
             expired = self._buckets[bucket]
             self._dead.difference_update(expired[-CHUNK:])

@@ -1,4 +1,6 @@
-"""Who is asking: the bearer token of the header, or the browser's cookies. Refuses when nothing was installed.
+"""Who is asking, and from which site. Refuses when nothing was installed.
+
+Of the API it is the bearer token of the header, or the browser's cookie.
 
 On pages the cookies alone count, and a browser whose access token has expired is given the next pair by the way, with
 whatever page it asked for: no script is needed.
@@ -18,6 +20,7 @@ from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError
 from authsvc.web.cookies import Cookies
 from authsvc.web.origins import origin_of
 from authsvc.web.routes import SAFE_METHODS, Handler, Route, route_of
+from authsvc.web.same_site import SameSite
 
 IDENTITY = web.RequestKey("IDENTITY", Identity)
 
@@ -48,32 +51,41 @@ class Guard:
     check: SessionCheck
     refresh: Refresh
     cookies: Cookies
+    same_site: SameSite
 
     def middleware(self) -> Middleware:
-        """Return the middleware that closes every route which does not declare itself public."""
+        """Return the middleware that closes every route which does not declare itself public.
+
+        One middleware for both questions, who is asking and from which site: each costs a busy route some of its rate.
+        """
 
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.method not in SAFE_METHODS:
+                self.same_site.check(request)
             route = route_of(request)
             if route is not None and route.page:
                 return await self._page(request, route, handler)
             # Only the router's own 404 and 405 have no entry in the table.
             if request.match_info.http_exception is None and not (route and route.public):
-                request[IDENTITY] = await self._authenticate(request)
+                identity = request[IDENTITY] = self._known(self._token(request))
+                if self.check.must_ask():
+                    await self.check.ask(identity.session_id)
             return await handler(request)
 
         return middleware
 
-    async def _authenticate(self, request: web.Request) -> Identity:
-        """Return who calls the API. Where there is a bearer, the cookie is not looked at."""
+    def _token(self, request: web.Request) -> str:
+        """Return the token that calls the API. Where there is a bearer, the cookie is not looked at."""
         token = bearer_token(request)
         if token is None:
             token = self.cookies.access_token.read(request)
         if token is None:
             raise MissingCredentials
-        return await self._identity(token)
+        return token
 
-    async def _identity(self, token: str) -> Identity:
+    def _known(self, token: str) -> Identity:
+        """Return whose token it is, as far as memory tells."""
         try:
             identity = self.reader.read(token)
         except InvalidAccessTokenError as error:
@@ -82,8 +94,6 @@ class Guard:
         if self.check.is_known_dead(identity.session_id):
             structlog.get_logger().info("access_token_refused", reason="session_ended")
             raise InvalidToken
-        if self.check.must_ask():
-            await self.check.ask(identity.session_id)
         return identity
 
     async def _page(self, request: web.Request, route: Route, handler: Handler) -> web.StreamResponse:
@@ -112,9 +122,12 @@ class Guard:
         if token is None:
             return None
         try:
-            return await self._identity(token)
+            identity = self._known(token)
+            if self.check.must_ask():
+                await self.check.ask(identity.session_id)
         except InvalidToken:
             return None
+        return identity
 
     async def _renewed(self, request: web.Request) -> tuple[Identity | None, TokenPair | None]:
         refresh_token = self.cookies.refresh_token.read(request)

@@ -12,8 +12,7 @@ from multidict import CIMultiDict
 from authsvc import logs
 from authsvc.entropy import Entropy
 from authsvc.metrics import Metrics
-from authsvc.refusals import CrossSiteRequest
-from authsvc.web.routes import SAFE_METHODS, Handler, route_of
+from authsvc.web.routes import Handler, route_of
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -74,28 +73,3 @@ def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
         return response
 
     return middleware
-
-
-def refuse_cross_site(public_url: str) -> Middleware:
-    """Return the middleware that refuses what another site's page sends, unless the method is safe.
-
-    Fetch metadata decides where the browser sends it, else the Origin; a client that sends neither is no browser of
-    today, and a form then still carries its token. (OWASP, Cross-Site Request Forgery Prevention.)
-    """
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method not in SAFE_METHODS and _is_cross_site(request, public_url):
-            raise CrossSiteRequest
-        return await handler(request)
-
-    return middleware
-
-
-def _is_cross_site(request: web.Request, public_url: str) -> bool:
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    # A page cannot choose the Host header that its visitor's browser sends.
-    here = f"{public_url.partition('://')[0]}://{request.headers.get(hdrs.HOST)}"
-    return request.headers.get(hdrs.ORIGIN, here) not in (public_url, here)
