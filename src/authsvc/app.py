@@ -247,4 +247,5 @@ def refresh_keys(config: Config) -> list[bytes]:
 
 
 def _log_event(event: Event) -> None:
-    structlog.get_logger().info("event", tag=event.tag, **vars(event))
+    if not event.quiet:
+        structlog.get_logger().info("event", tag=event.tag, **vars(event))

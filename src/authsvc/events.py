@@ -20,9 +20,13 @@ OPERATOR = Origin()
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened. Its fields hold no secret and no address, so that it can be logged as it is."""
+    """Something that happened. Its fields hold no secret and no address, so that it can be logged as it is.
+
+    A `quiet` one is counted and not logged: it happens all day, and the line of its request says as much.
+    """
 
     tag: ClassVar[str]
+    quiet: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class SessionRefreshed(Event):
     """A session was renewed."""
 
     tag: ClassVar[str] = "session:refresh:success"
+    quiet: ClassVar[bool] = True
     subject: UUID
     session_id: UUID
 
