@@ -181,6 +181,7 @@ def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
         ("AUTHSVC_PASSWORD_PROFILE", ["fast", "OWASP-19MIB"]),
         ("AUTHSVC_PASSWORD_THREADS", ["-1", "257"]),
         ("AUTHSVC_PASSWORD_QUEUE_SECONDS", ["0"]),
+        ("AUTHSVC_JOURNAL_DAYS", ["0", "x"]),
         ("AUTHSVC_LOG_LEVEL", ["trace", "INFO"]),
         ("AUTHSVC_LOG_FORMAT", ["xml"]),
         ("AUTHSVC_DATA_DIR", ["a\nb"]),

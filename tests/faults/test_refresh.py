@@ -47,7 +47,7 @@ class Device:
 
 @asynccontextmanager
 async def busy(devices: list[Device]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Let all renew without a pause while the block runs; it gets what waits until each has been renewed thrice more."""
+    """Let all renew without a pause while the block runs; it gets what waits until each was renewed thrice more."""
     is_over = asyncio.Event()
 
     async def live(device: Device) -> None:

@@ -1,4 +1,4 @@
-"""A password changed, an account disabled or deleted, while others log in, refresh and log out: nobody slips through."""
+"""A password changed, an account disabled or deleted, while others log in and out and refresh: nobody slips through."""
 
 from collections import Counter
 from functools import partial

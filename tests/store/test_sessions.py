@@ -32,7 +32,9 @@ def numbered(number: int) -> UUID:
     return UUID(int=number << 64)
 
 
-async def opened(connection: Connection, session_id: UUID, now: datetime = NOW, password_hash: str = HASH) -> int | None:
+async def opened(
+    connection: Connection, session_id: UUID, now: datetime = NOW, password_hash: str = HASH
+) -> int | None:
     return await sessions.open_session(
         connection,
         session_id=session_id,
@@ -58,7 +60,9 @@ async def rotated(connection: Connection, counter: int, now: datetime = NOW) -> 
 
 
 async def living(connection: Connection) -> set[UUID]:
-    return {session.id for session in await sessions.of_subject(connection, ADA, now=NOW, idle_since=NOW - timedelta(1))}
+    return {
+        session.id for session in await sessions.of_subject(connection, ADA, now=NOW, idle_since=NOW - timedelta(1))
+    }
 
 
 @pytest.fixture
@@ -121,10 +125,14 @@ async def test_a_transaction_that_writes_only_after_a_look_is_not_missed(
 
 async def test_what_was_rolled_back_never_happened(database: Database, connection: Connection) -> None:
     await opened(connection, numbered(1))
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with database.transaction() as failing:
             await sessions.end_one(failing.connection, session_id=numbered(1), subject=ADA)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert (await seen(connection, 0))[0] == set()
     assert await living(connection) == {numbered(1)}
 
@@ -201,14 +209,14 @@ async def test_only_a_token_whose_successor_was_used_ends_its_session(connection
 
 
 @pytest.mark.parametrize(
-    ("age", "is_live"),
+    "age, is_live",
     [
         (timedelta(hours=1) - timedelta(microseconds=1), True),
         (timedelta(hours=1), False),
     ],
 )
 async def test_an_idle_session_is_over_from_the_very_moment(
-    age: timedelta, is_live: bool, connection: Connection  # noqa: FBT001 - a parameter
+    connection: Connection, age: timedelta, *, is_live: bool
 ) -> None:
     """REF-09"""
     await opened(connection, numbered(1))
@@ -250,8 +258,10 @@ async def test_all_sessions_of_an_account_are_taken_in_one_order(database: Datab
                 return len(await sessions.end_all(transaction.connection, subject=ADA))
 
         ending = asyncio.get_running_loop().create_task(end_all())
-        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-        while not await connection.fetchval(waiting):
+        waiting = (
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - it has no event to tell
             await asyncio.sleep(0.01)
         free = await connection.fetch("select id from sessions for update skip locked")
         assert [row["id"] for row in free] == [numbered(3)]

@@ -125,8 +125,8 @@ async def test_any_other_request_id_is_replaced(client: Client, log: StringIO) -
     "method, path, allowed",
     [
         ("GET", LOGIN, "POST"),
-        ("DELETE", ME, "GET, HEAD"),
-        ("OPTIONS", ME, "GET, HEAD"),
+        ("PUT", ME, "DELETE, GET, HEAD"),
+        ("OPTIONS", ME, "DELETE, GET, HEAD"),
         ("TRACE", "/login", "GET, HEAD, POST"),
         ("PATCH", "/login", "GET, HEAD, POST"),
         ("HEAD", "/logout", "POST"),
