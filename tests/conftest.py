@@ -27,6 +27,7 @@ from authsvc.app import Service, compose
 from authsvc.config import Argon2Profile, Config, DatabaseUrl
 from authsvc.store import migrations
 from authsvc.store.database import Database
+from authsvc.web.docs import DocsDoor
 from authsvc.web.routes import ROUTES
 from tests.witness import Witness
 
@@ -135,6 +136,18 @@ class CompiledTemplates(jinja2.BytecodeCache):
 def compiled_templates() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aiohttp_jinja2, "setup", partial(aiohttp_jinja2.setup, bytecode_cache=CompiledTemplates()))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def reference_on_demand() -> Iterator[None]:
+    """Every test starts the whole service; its reference, which few ask for, is rendered when somebody does."""
+
+    async def later(_door: DocsDoor, _app: Application) -> None:
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DocsDoor, "render", later)
         yield
 
 
