@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import io
 import json
 import logging
@@ -220,6 +221,16 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     buster.deactivate()
     logger.removeHandler(handler)
     assert not [line for line in slow if line.startswith("Executing")], slow
+
+
+def pytest_runtest_logfinish() -> None:
+    """Leave what outlives a test out of later collections.
+
+    Libraries remember the services of a whole run (aiohttp caches chains of middlewares); late in the run the collector
+    walked through all of them for two seconds, on the event loop of whatever test it met.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
