@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
@@ -55,9 +56,9 @@ image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, wi
 	@./tests/image-test
 
 lock: $(DEV_READY) ## Bring requirements/*.txt up to date with pyproject.toml (UPGRADE=1 takes new versions)
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group dev --output-file requirements/dev.txt
-	@$(COMPILE) --constraint requirements/dev.txt --output-file requirements/service.txt
-	@$(COMPILE) --extra embedded --constraint requirements/dev.txt --group run --output-file requirements/run.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group dev --output-file $(LOCKS)/dev.txt
+	@$(COMPILE) --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service.txt
+	@$(COMPILE) --extra embedded --constraint $(LOCKS)/dev.txt --group run --output-file $(LOCKS)/run.txt
 
 format: $(DEV_READY) ## Format Python and templates
 	@$(BIN)/ruff check --fix --quiet . || true

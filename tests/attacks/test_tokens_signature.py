@@ -50,7 +50,7 @@ def test_what_is_forged_here_is_good_where_nothing_is_wrong(reader: AccessTokenR
 @pytest.mark.parametrize(
     "algorithm", ["none", "None", "NONE", "nOnE", "", MISSING, None, 5, [], {}, ["ES256"], "es256"]
 )
-@pytest.mark.parametrize("signature", ["", GOOD_SIGNATURE])
+@pytest.mark.parametrize("signature", ["", GOOD_SIGNATURE], ids=["none", "good"])
 def test_an_algorithm_that_is_none_or_nonsense(reader: AccessTokenReader, algorithm: object, signature: str) -> None:
     """TOK-01."""
     message = f"{b64(to_bytes(header(alg=algorithm)))}.{GOOD_PAYLOAD}"
@@ -112,7 +112,7 @@ def test_another_secret_does_not_verify(clock: FrozenClock, secret: str) -> None
             reader.read(token)
 
 
-@pytest.mark.parametrize("kid", [ec_jwk()["kid"], "attacker", MISSING])
+@pytest.mark.parametrize("kid", [ec_jwk()["kid"], "attacker", MISSING], ids=["ours", "theirs", "none"])
 def test_the_token_does_not_bring_its_own_key(reader: AccessTokenReader, kid: object) -> None:
     """TOK-04: CVE-2018-0114."""
     numbers = ATTACKER.public_key().public_numbers()

@@ -155,6 +155,7 @@ def test_a_quote_that_nobody_closes_costs_only_the_rows_that_are_named(
         ("users.csv", "email,password_hash\n" + "a" * 2_000_000, "Line 2 is longer than 1 MiB: this is no file of"),
         ("users.ndjson", "a" * 2_000_000, "Line 1 is longer than 1 MiB: this is no file of users."),
     ],
+    ids=["empty", "column twice", "open quote", "no columns", "long line", "long first line"],
 )
 def test_a_file_that_is_none_of_users_is_one_sentence(
     settings: dict[str, str], tmp_path: Path, name: str, content: str, sentence: str
