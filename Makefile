@@ -43,7 +43,7 @@ run: $(RUN_READY) ## Serve http://127.0.0.1:8080 on an embedded PostgreSQL; Ctrl
 test: $(DEV_READY) ## Run the whole suite, browser and nginx included (ARGS="-k login" goes to pytest)
 	@./tests/install-browser
 	@./tests/install-nginx
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files
 	@./.ci/check $(BIN)
