@@ -81,6 +81,15 @@ async def enable(connection: Connection, public_id: UUID, *, now: datetime) -> b
     return await _QUERIES["enable_user"].row(connection, public_id=public_id, now=now) is not None
 
 
+async def hold(connection: Connection, public_id: UUID | None) -> bool:
+    """Keep an account from being deleted before the transaction ends; return False where it is gone, or None.
+
+    Before what is recorded about an account that this transaction does not change: a deletion forgets what was
+    recorded before it, and cannot know of what comes after.
+    """
+    return await _QUERIES["hold_user"].row(connection, public_id=public_id) is not None
+
+
 async def delete(connection: Connection, public_id: UUID) -> None:
     """Delete an account that has no sessions any more."""
     await _QUERIES["delete_user"].row(connection, public_id=public_id)
