@@ -16,6 +16,7 @@ from authsvc.store import credentials, sessions
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock
+from tests.races.conftest import until_somebody_waits
 
 LATE = UUID(int=7)
 Act = Callable[[Client, str, Database, Config], Coroutine[Any, Any, None]]
@@ -43,13 +44,6 @@ async def delete_by_operator(_client: Client, _token: str, database: Database, _
 async def only_user(database: Database) -> UUID:
     async with database.read() as connection:
         return UUID(str(await connection.fetchval("select public_id from users")))
-
-
-async def until_somebody_waits(database: Database) -> None:
-    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-    async with asyncio.timeout(30), database.read() as connection:
-        while not await connection.fetchval(waits):
-            await connection.execute("select pg_sleep(0.01)")
 
 
 @pytest.mark.parametrize("act", [change, disable, delete, delete_by_operator])

@@ -14,7 +14,7 @@ import pytest
 
 from authsvc.config import Config, DatabaseUrl
 from authsvc.emails import EmailAddress
-from authsvc.events import OPERATOR
+from authsvc.events import OPERATOR, EndedByLogout
 from authsvc.store import sessions, users
 from authsvc.store.database import Database
 from authsvc.store.queries import queries
@@ -255,7 +255,7 @@ async def test_all_sessions_of_an_account_are_taken_in_one_order(database: Datab
 
         async def end_all() -> int:
             async with database.transaction() as transaction:
-                return len(await sessions.end_all(transaction.connection, subject=ADA))
+                return len(await sessions.end_all(transaction.connection, subject=ADA, kind=EndedByLogout))
 
         ending = asyncio.get_running_loop().create_task(end_all())
         waiting = (
