@@ -44,4 +44,4 @@ select imported.public_id, imported.email, imported.password_hash, :now::timesta
 from unnest(:public_ids::uuid[], :emails::text[], :password_hashes::text[])
   as imported (public_id, email, password_hash)
 on conflict on constraint users_email_key do nothing
-returning email;
+returning public_id;

@@ -38,6 +38,14 @@ class UserRegistered(Event):
 
 
 @dataclass(frozen=True)
+class UserImported(Event):
+    """An operator opened an account with the hash that it had elsewhere."""
+
+    tag: ClassVar[str] = "user:import:success"
+    subject: UUID
+
+
+@dataclass(frozen=True)
 class UserDisabled(Event):
     """An operator closed an account for a while."""
 

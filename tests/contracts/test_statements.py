@@ -52,7 +52,7 @@ FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("users", "enable_user"): ("public_id",),
     ("users", "find_user"): User,
     ("users", "hold_user"): ("public_id",),
-    ("users", "insert_imported"): ("email",),
+    ("users", "insert_imported"): ("public_id",),
     ("users", "insert_user"): User,
     ("users", "user_by_public_id"): User,
 }

@@ -57,7 +57,7 @@ async def test_a_session_that_was_being_opened_ends_with_the_others(
     async with database.read() as connection:
         credential = await credentials.by_subject(connection, subject)
     assert credential is not None
-    async with database.transaction() as login:
+    async with database.transaction(OPERATOR) as login:
         assert await sessions.open_session(
             login.connection,
             session_id=LATE,

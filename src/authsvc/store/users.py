@@ -95,8 +95,8 @@ async def delete(connection: Connection, public_id: UUID) -> None:
     await _QUERIES["delete_user"].row(connection, public_id=public_id)
 
 
-async def insert_imported(connection: Connection, users: Sequence[ImportedUser], *, now: datetime) -> set[str]:
-    """Open the accounts whose addresses are free, in one statement; return the addresses of those opened."""
+async def insert_imported(connection: Connection, users: Sequence[ImportedUser], *, now: datetime) -> list[UUID]:
+    """Open the accounts whose addresses are free, in one statement; return the ids of those opened."""
     rows = await _QUERIES["insert_imported"].rows(
         connection,
         public_ids=[user.public_id for user in users],
@@ -104,4 +104,4 @@ async def insert_imported(connection: Connection, users: Sequence[ImportedUser],
         password_hashes=[user.password_hash for user in users],
         now=now,
     )
-    return {row["email"] for row in rows}
+    return [row["public_id"] for row in rows]

@@ -35,6 +35,7 @@ RANGE = Shape(
 ROWS = 20
 SENTENCES: Mapping[str, str] = {
     events.UserRegistered.tag: "Account created",
+    events.UserImported.tag: "Account brought here from elsewhere",
     events.UserDisabled.tag: "Account disabled by who runs this service",
     events.UserEnabled.tag: "Account enabled again by who runs this service",
     events.LoginSucceeded.tag: "Logged in",
