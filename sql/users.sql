@@ -25,6 +25,13 @@ set disabled_at = null, updated_at = :now
 where public_id = :public_id and disabled_at is not null
 returning public_id;
 
+-- name: hold_user(public_id)^
+-- Until the transaction ends nobody deletes it; waits for who does, and for nobody who changes it.
+select public_id
+from users
+where public_id = :public_id
+for key share;
+
 -- name: delete_user(public_id)^
 delete from users
 where public_id = :public_id
@@ -37,4 +44,4 @@ select imported.public_id, imported.email, imported.password_hash, :now::timesta
 from unnest(:public_ids::uuid[], :emails::text[], :password_hashes::text[])
   as imported (public_id, email, password_hash)
 on conflict on constraint users_email_key do nothing
-returning email;
+returning public_id;

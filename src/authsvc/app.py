@@ -48,6 +48,7 @@ from authsvc.web.cookies import Cookies
 from authsvc.web.delete_user import DeleteUserDoor
 from authsvc.web.docs import DocsDoor
 from authsvc.web.export_user import ExportUserDoor
+from authsvc.web.farewell import Farewell
 from authsvc.web.form_tokens import FormTokens
 from authsvc.web.forms import Forms
 from authsvc.web.guard import Guard
@@ -208,6 +209,7 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
     issuer, public_url = config.tokens.issuer, config.http.public_url
     form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
     forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
+    farewell = Farewell(cookies, rooms.reader, rooms.tokens.refresh_tokens)
     register = Register(database, passwords, policy, clock, entropy)
     login = Login(database, passwords, rooms.tokens, clock, entropy)
     change_password = ChangePassword(database, passwords, policy, clock)
@@ -218,12 +220,12 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
         *LoginDoor(login, policy, cookies, forms).routes(),
         *RefreshDoor(flows.refresh, cookies).routes(),
         *SessionsDoor(flows.sessions, forms).routes(),
-        *LogoutDoor(flows.sessions, cookies, form_tokens).routes(),
+        *LogoutDoor(flows.sessions, farewell, form_tokens).routes(),
         *ProfileDoor(flows.profile, flows.sessions, pages, form_tokens).routes(),
         *ChangePasswordDoor(change_password, flows.profile, policy, forms).routes(),
         *ActivityDoor(Activity(database), pages).routes(),
         *ExportUserDoor(ExportUser(database)).routes(),
-        *DeleteUserDoor(DeleteUser(database, passwords), flows.profile, policy, cookies, forms).routes(),
+        *DeleteUserDoor(DeleteUser(database, passwords), flows.profile, policy, farewell, forms).routes(),
         *verify.routes(),
         *IntrospectDoor(client_check, introspect).routes(),
         *RevokeDoor(client_check, revoke).routes(),

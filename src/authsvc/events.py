@@ -38,6 +38,14 @@ class UserRegistered(Event):
 
 
 @dataclass(frozen=True)
+class UserImported(Event):
+    """An operator opened an account with the hash that it had elsewhere."""
+
+    tag: ClassVar[str] = "user:import:success"
+    subject: UUID
+
+
+@dataclass(frozen=True)
 class UserDisabled(Event):
     """An operator closed an account for a while."""
 
@@ -123,12 +131,67 @@ class RefreshTokenReused(Event):
 
 @dataclass(frozen=True)
 class SessionEnded(Event):
-    """A session was ended; no access token of it is good after `access_until` anyway."""
+    """A session was ended; no access token of it is good after `access_until` anyway. The kinds of it say why."""
 
-    tag: ClassVar[str] = "session:end:success"
     subject: UUID
     session_id: UUID
     access_until: datetime
+
+
+@dataclass(frozen=True)
+class EndedByLogout(SessionEnded):
+    """Its owner ended it: there, from another session, or with all of them."""
+
+    tag: ClassVar[str] = "session:end:logout"
+
+
+@dataclass(frozen=True)
+class EndedByRevocation(SessionEnded):
+    """An operator ended it, or a service that holds a token of it (RFC 7009)."""
+
+    tag: ClassVar[str] = "session:end:revoked"
+
+
+@dataclass(frozen=True)
+class EndedByLogin(SessionEnded):
+    """Its browser logged in again, and holds another session from then on."""
+
+    tag: ClassVar[str] = "session:end:replaced"
+
+
+@dataclass(frozen=True)
+class EndedByReuse(SessionEnded):
+    """A refresh token of it came again after its successor had been used."""
+
+    tag: ClassVar[str] = "session:end:reused"
+
+
+@dataclass(frozen=True)
+class EndedByEviction(SessionEnded):
+    """A login made it one too many; it was the one used longest ago."""
+
+    tag: ClassVar[str] = "session:end:evicted"
+
+
+@dataclass(frozen=True)
+class EndedByPasswordChange(SessionEnded):
+    """The password was changed from another session."""
+
+    tag: ClassVar[str] = "session:end:password_changed"
+
+
+@dataclass(frozen=True)
+class EndedByDisabling(SessionEnded):
+    """An operator closed its account for a while."""
+
+    tag: ClassVar[str] = "session:end:disabled"
+
+
+@dataclass(frozen=True)
+class EndedByDeletion(SessionEnded):
+    """Its account was deleted."""
+
+    tag: ClassVar[str] = "session:end:deleted"
 
 
 @dataclass(frozen=True)
@@ -188,5 +251,7 @@ class ClientRefused(Event):
     tag: ClassVar[str] = "client:authenticate:failure"
 
 
-KINDS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
+KINDS: tuple[type[Event], ...] = tuple(
+    kind for kind in (*Event.__subclasses__(), *SessionEnded.__subclasses__()) if "tag" in vars(kind)
+)
 """All of them."""

@@ -6,7 +6,7 @@ from authsvc.events import Origin, PasswordChangeFailed, UnsupportedHashMet, Use
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords, Verdict
 from authsvc.refusals import InvalidCredentials, InvalidToken
-from authsvc.store import credentials
+from authsvc.store import credentials, users
 from authsvc.store.credentials import Credential
 from authsvc.store.database import Database
 
@@ -36,6 +36,8 @@ async def reauthenticate(
         database.publish(UnsupportedHashMet(subject))
     if verdict is not Verdict.MATCH:
         async with database.transaction(origin) as transaction:
+            if not await users.hold(transaction.connection, subject):
+                raise InvalidToken
             transaction.record(failed)
         raise InvalidCredentials
     return credential

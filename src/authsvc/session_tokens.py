@@ -28,11 +28,15 @@ class SessionTokens:
     settings: Sessions
     clock: Clock
 
-    def issue(self, subject: UUID, session_id: UUID, counter: int, expires_at: datetime) -> TokenPair:
-        """Return a pair for a session that was used just now, whose newest refresh token is number `counter`."""
+    def issue(self, subject: UUID, session_id: UUID, counter: int, expires_at: datetime, now: datetime) -> TokenPair:
+        """Return a pair for a session that was used `now`, whose newest refresh token is number `counter`.
+
+        `now` is the moment that its row was written with, however long the database took: what the row says of
+        `access_until` then holds for this access token.
+        """
         left = int((expires_at - self.clock.now()).total_seconds())
         return TokenPair(
-            self.access_tokens.issue(subject, session_id, not_after=expires_at),
+            self.access_tokens.issue(subject, session_id, not_after=expires_at, issued_at=now),
             self.refresh_tokens.make(RefreshToken(session_id, counter)),
             min(left, self.settings.idle_seconds),
         )

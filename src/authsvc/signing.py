@@ -87,27 +87,34 @@ class AccessTokenIssuer:
     clock: Clock
     entropy: Entropy
 
-    def issue(self, subject: UUID, session_id: UUID, not_after: datetime | None = None) -> AccessToken:
-        """Return a new access token for the account `subject`, good until `not_after` at most.
+    def issue(
+        self,
+        subject: UUID,
+        session_id: UUID,
+        not_after: datetime | None = None,
+        issued_at: datetime | None = None,
+    ) -> AccessToken:
+        """Return a new access token for the account `subject`, as of `issued_at`, good until `not_after` at most.
 
         Its life is up to 5 % shorter than configured, at random: clients that logged in together renew apart.
         """
         now = int(self.clock.timestamp())
+        begin = now if issued_at is None else int(issued_at.timestamp())
         jitter = int.from_bytes(self.entropy.token_bytes(2), "big") * self.lifetime_seconds // (20 * 65_536)
         lifetime = self.lifetime_seconds - jitter
         if not_after is not None:
-            lifetime = max(1, min(lifetime, int(not_after.timestamp()) - now))
+            lifetime = max(1, min(lifetime, int(not_after.timestamp()) - begin))
         claims = {
             "iss": self.issuer,
             "sub": str(subject),
             "aud": self.audience,
-            "iat": now,
-            "exp": now + lifetime,
+            "iat": begin,
+            "exp": begin + lifetime,
             "jti": str(self.entropy.new_id()),
             "sid": str(session_id),
         }
         message = f"{self._header}.{base64url(orjson.dumps(claims))}"
-        return AccessToken(f"{message}.{base64url(self.key.sign(message.encode()))}", lifetime)
+        return AccessToken(f"{message}.{base64url(self.key.sign(message.encode()))}", begin + lifetime - now)
 
     @cached_property
     def _header(self) -> str:

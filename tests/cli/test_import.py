@@ -88,6 +88,17 @@ def stored(settings: dict[str, str]) -> dict[str, str]:
         return dict(connection.execute("select email, password_hash || updated_at from users").fetchall())
 
 
+def recorded(settings: dict[str, str]) -> list[str]:
+    """Return whom the journal says to have been imported, by their addresses."""
+    with psycopg.connect(settings["AUTHSVC_DATABASE_URL"]) as connection:
+        entries = connection.execute(
+            "select email, address, agent from journal left join users on public_id = subject"
+            " where event = 'user:import:success' order by email"
+        ).fetchall()
+    assert {tuple(entry[1:]) for entry in entries} == {(None, None)}
+    return [entry[0] for entry in entries]
+
+
 def summary(imported: int, present: int, left_out: int) -> str:
     return f"{imported} imported, {present} there already, {left_out} left out."
 
@@ -112,10 +123,12 @@ def test_good_rows_come_in_and_bad_ones_are_named_with_their_lines(
     assert first.stdout.splitlines()[-1] == summary(len(GOOD), 0, len(faults))
     before = stored(settings)
     assert before.keys() == GOOD
+    assert recorded(settings) == sorted(GOOD)
     again = run("users", "import", "--strict", file, settings=settings)
     assert again.returncode == os.EX_DATAERR
     assert again.stdout.splitlines()[-1] == summary(0, len(GOOD), len(faults))
     assert stored(settings) == before
+    assert recorded(settings) == sorted(GOOD), "who was there already was not imported"
 
 
 def test_who_comes_with_a_bcrypt_hash_logs_in_and_leaves_it_behind(

@@ -20,6 +20,7 @@ from authsvc import key_sets, refusals
 from authsvc.app import Service, compose
 from authsvc.config import PROFILES, Config, DatabaseUrl
 from authsvc.entropy import SystemEntropy
+from authsvc.events import OPERATOR
 from authsvc.refresh_tokens import RefreshToken, RefreshTokens
 from authsvc.refusals import Refusal
 from authsvc.signing import AccessTokenIssuer
@@ -193,7 +194,7 @@ async def people(database: Database) -> None:
     """Somebody whose account is disabled, and the one whom the tokens are about."""
     password_hash, now = argon2.PasswordHasher(1, 8, 1).hash(make.PASSWORD), FrozenClock().now()
     statement = "insert into users values (default, $1, $2, $3, $4, $4, $5)"
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         for subject, email, disabled_at in (
             (UUID(int=9), "disabled@example.com", now),
             (SUBJECT, "grace@example.com", None),

@@ -51,7 +51,8 @@ FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("users", "disable_user"): ("public_id",),
     ("users", "enable_user"): ("public_id",),
     ("users", "find_user"): User,
-    ("users", "insert_imported"): ("email",),
+    ("users", "hold_user"): ("public_id",),
+    ("users", "insert_imported"): ("public_id",),
     ("users", "insert_user"): User,
     ("users", "user_by_public_id"): User,
 }

@@ -10,6 +10,7 @@ import pytest
 from authsvc.config import Config
 from authsvc.config import Journal as JournalSettings
 from authsvc.entropy import SystemEntropy
+from authsvc.events import OPERATOR
 from authsvc.flows import sweep
 from authsvc.flows.sweep import Retention, Sweep
 from authsvc.revocations import GRACE_SECONDS
@@ -128,7 +129,7 @@ async def test_failed_logins_of_nobody_go_first(client: Client, clock: FrozenClo
 async def fill(database: Database, clock: FrozenClock, rows: int) -> None:
     """Write `rows` of each kind, that are all due."""
     long_ago = clock.now() - timedelta(days=400)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         connection = transaction.connection
         await connection.execute(
             "insert into users (public_id, email, created_at, updated_at) values ($1, 'a@example.com', $2, $2)",
@@ -179,7 +180,7 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_run(
     database: Database, clock: FrozenClock, swept: Any
 ) -> None:
     await fill(database, clock, 3)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute("select from sessions limit 1 for update")
         assert (await swept())[0] == 2
     assert (await swept())[0] == 1

@@ -50,6 +50,14 @@ async def at_once(*acts: Callable[[], Awaitable[object]], turn: int = 0) -> list
     return await asyncio.gather(*(do(number, act) for number, act in enumerate(acts)))
 
 
+async def until_somebody_waits(database: Database) -> None:
+    """Wait until a statement waits for a lock, in this test's database."""
+    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with asyncio.timeout(30), database.read() as connection:
+        while not await connection.fetchval(waits):
+            await connection.execute("select pg_sleep(0.01)")
+
+
 @dataclass(frozen=True)
 class Flows:
     """What the service does for somebody, without its doors."""
@@ -85,7 +93,7 @@ class Flows:
                 origin=OPERATOR,
                 authentication_methods=["pwd"],
             )
-        return self.tokens.issue(subject, session_id, 1, self.tokens.expires_at(now))
+        return self.tokens.issue(subject, session_id, 1, self.tokens.expires_at(now), now)
 
     async def open_account(self, number: int = 0, password_hash: str = HASH) -> tuple[UUID, EmailAddress]:
         subject, email = UUID(int=number + 1), EmailAddress(f"ada{number}@example.com")

@@ -16,6 +16,7 @@ from authsvc.store import credentials, sessions
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock
+from tests.races.conftest import until_somebody_waits
 
 LATE = UUID(int=7)
 Act = Callable[[Client, str, Database, Config], Coroutine[Any, Any, None]]
@@ -45,13 +46,6 @@ async def only_user(database: Database) -> UUID:
         return UUID(str(await connection.fetchval("select public_id from users")))
 
 
-async def until_somebody_waits(database: Database) -> None:
-    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-    async with asyncio.timeout(30), database.read() as connection:
-        while not await connection.fetchval(waits):
-            await connection.execute("select pg_sleep(0.01)")
-
-
 @pytest.mark.parametrize("act", [change, disable, delete, delete_by_operator])
 async def test_a_session_that_was_being_opened_ends_with_the_others(
     act: Act, client: Client, database: Database, config: Config
@@ -63,7 +57,7 @@ async def test_a_session_that_was_being_opened_ends_with_the_others(
     async with database.read() as connection:
         credential = await credentials.by_subject(connection, subject)
     assert credential is not None
-    async with database.transaction() as login:
+    async with database.transaction(OPERATOR) as login:
         assert await sessions.open_session(
             login.connection,
             session_id=LATE,

@@ -10,6 +10,7 @@ import pytest
 
 from authsvc.config import Config
 from authsvc.emails import EmailAddress
+from authsvc.events import OPERATOR
 from authsvc.refusals import EmailTaken
 from authsvc.store import credentials, users
 from authsvc.store.database import Database
@@ -57,7 +58,7 @@ async def test_an_address_has_one_account_whoever_comes_first(database: Database
     """REG-01: between look-up and insert there is nothing to slip through, since there is no look-up."""
 
     async def insert(number: int, email: EmailAddress, barrier: asyncio.Barrier) -> bool:
-        async with database.transaction() as transaction:
+        async with database.transaction(OPERATOR) as transaction:
             await barrier.wait()
             try:
                 await users.insert(
@@ -75,11 +76,11 @@ async def test_an_address_has_one_account_whoever_comes_first(database: Database
 
 
 async def test_of_several_renewals_of_one_hash_one_is_kept(database: Database) -> None:
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await users.insert(transaction.connection, public_id=ID, email=ADA, password_hash="0", now=NOW)
 
     async def renew(old_hash: str, new_hash: str, barrier: asyncio.Barrier) -> str | None:
-        async with database.transaction() as transaction:
+        async with database.transaction(OPERATOR) as transaction:
             await barrier.wait()
             replaced = await credentials.replace_password_hash(
                 transaction.connection, subject=ID, old_hash=old_hash, new_hash=new_hash, now=NOW
@@ -103,11 +104,11 @@ async def test_logins_that_renew_a_hash_never_undo_a_password_changed_meanwhile(
         email = f"ada{turn}@example.com"
         await make.user(client, email)
         await make.user(client, f"donor{turn}@example.com", "another long password")
-        async with database.transaction() as transaction:
+        async with database.transaction(OPERATOR) as transaction:
             await transaction.connection.execute("update users set password_hash = $1 where email = $2", WEAK, email)
 
         async def change(of: str = email, donor: str = f"donor{turn}@example.com") -> None:
-            async with database.transaction() as transaction:
+            async with database.transaction(OPERATOR) as transaction:
                 await transaction.connection.execute(
                     "update users set password_hash = (select password_hash from users where email = $1)"
                     " where email = $2",

@@ -110,7 +110,7 @@ async def test_two_logouts_of_one_session_are_both_done_and_recorded_once(flows:
         everywhere = partial(flows.sessions.log_out_everywhere, subject, OPERATOR, kept=None)
         assert await at_once(one, everywhere, one, turn=turn) == [None, None, None], f"turn {turn}"
         async with flows.database.read() as connection:
-            ends = "select count(*) from journal where session_id = $1 and event = 'session:end:success'"
+            ends = "select count(*) from journal where session_id = $1 and event = 'session:end:logout'"
             assert await connection.fetchval(ends, flows.session_of(pair)) == 1
 
 

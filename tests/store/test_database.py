@@ -15,7 +15,7 @@ import pytest
 
 from authsvc.config import Config, ConfigError, DatabaseUrl
 from authsvc.emails import EmailAddress
-from authsvc.events import Event, UserRegistered
+from authsvc.events import OPERATOR, Event, UserRegistered
 from authsvc.refusals import DatabaseUnavailable, EmailTaken
 from authsvc.store import users
 from authsvc.store.database import Database
@@ -63,7 +63,7 @@ async def insert(connection: Connection, public_id: int = 1) -> None:
 
 
 async def insert_and(database: Database, then: Callable[[Connection], Awaitable[object]]) -> None:
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await insert(transaction.connection)
         transaction.record(HAPPENED)
         await then(transaction.connection)
@@ -74,7 +74,7 @@ async def execute(database: Database, way: str, statement: str) -> None:
         async with database.read() as connection:
             await connection.execute(statement)
     else:
-        async with database.transaction() as transaction:
+        async with database.transaction(OPERATOR) as transaction:
             await transaction.connection.execute(statement)
 
 
@@ -88,7 +88,7 @@ async def test_an_event_is_published_after_the_commit_and_not_before(
 ) -> None:
     other = await asyncpg.connect(config.database.url.reveal())
     try:
-        async with database.transaction() as transaction:
+        async with database.transaction(OPERATOR) as transaction:
             await insert(transaction.connection)
             transaction.record(HAPPENED)
             assert spy.heard == []
@@ -193,12 +193,12 @@ async def test_no_use_leaves_state_in_its_session(database: Database) -> None:
     """
     async with database.read() as connection:
         fresh = await connection.fetch(state)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await insert(transaction.connection)
     async with database.read() as connection:
         await users.by_public_id(connection, UUID(int=1))
     with pytest.raises(EmailTaken):
-        async with database.transaction() as transaction:
+        async with database.transaction(OPERATOR) as transaction:
             await insert(transaction.connection, 2)
     async with database.read() as connection:
         assert await connection.fetch(state) == fresh

@@ -14,7 +14,7 @@ import pytest
 
 from authsvc.config import Config, DatabaseUrl
 from authsvc.emails import EmailAddress
-from authsvc.events import OPERATOR
+from authsvc.events import OPERATOR, EndedByLogout
 from authsvc.store import sessions, users
 from authsvc.store.database import Database
 from authsvc.store.queries import queries
@@ -96,7 +96,7 @@ async def test_a_transaction_that_commits_after_several_looks_is_not_missed(
 ) -> None:
     """It ended its session before the first look, and others that ended theirs later have been seen by then."""
     await opened(connection, numbered(1))
-    async with database.transaction() as late:
+    async with database.transaction(OPERATOR) as late:
         await sessions.end_one(late.connection, session_id=numbered(1), subject=ADA)
         found, begin = await seen(connection, 0)
         assert found == set()
@@ -114,7 +114,7 @@ async def test_a_transaction_that_writes_only_after_a_look_is_not_missed(
     database: Database, connection: Connection
 ) -> None:
     await opened(connection, numbered(1))
-    async with database.transaction() as late:
+    async with database.transaction(OPERATOR) as late:
         await late.connection.fetchval("select count(*) from users")
         await end(connection, 2)
         _found, begin = await seen(connection, 0)
@@ -127,7 +127,7 @@ async def test_what_was_rolled_back_never_happened(database: Database, connectio
     await opened(connection, numbered(1))
 
     async def fail() -> None:
-        async with database.transaction() as failing:
+        async with database.transaction(OPERATOR) as failing:
             await sessions.end_one(failing.connection, session_id=numbered(1), subject=ADA)
             raise ZeroDivisionError
 
@@ -240,7 +240,7 @@ async def test_ending_the_oldest_waits_for_nobody(database: Database, connection
     """Logins at once that each end several would wait for one another in a ring."""
     for number in range(1, 5):
         await opened(connection, numbered(number), NOW + timedelta(seconds=number))
-    async with database.transaction() as other:
+    async with database.transaction(OPERATOR) as other:
         await sessions.end_one(other.connection, session_id=numbered(2), subject=ADA)
         ended = await sessions.end_oldest(connection, subject=ADA, opened=numbered(4), others=1)
     assert {each.session_id for each in ended} == {numbered(1)}
@@ -250,12 +250,12 @@ async def test_all_sessions_of_an_account_are_taken_in_one_order(database: Datab
     """In the order of the table, which each refresh changes, two at once would wait for one another in a ring."""
     for number in (3, 2, 1):
         await opened(connection, numbered(number))
-    async with database.transaction() as holder:
+    async with database.transaction(OPERATOR) as holder:
         await holder.connection.execute("select id from sessions where id = $1 for update", numbered(2))
 
         async def end_all() -> int:
-            async with database.transaction() as transaction:
-                return len(await sessions.end_all(transaction.connection, subject=ADA))
+            async with database.transaction(OPERATOR) as transaction:
+                return len(await sessions.end_all(transaction.connection, subject=ADA, kind=EndedByLogout))
 
         ending = asyncio.get_running_loop().create_task(end_all())
         waiting = (

@@ -8,6 +8,7 @@ import pytest
 
 from authsvc import emails
 from authsvc.emails import EmailAddress
+from authsvc.events import OPERATOR
 from authsvc.refusals import EmailTaken
 from authsvc.store import credentials, users
 from authsvc.store.credentials import Credential
@@ -24,7 +25,7 @@ ID, OTHER_ID = UUID(int=1), UUID(int=2)
 async def insert(
     database: Database, public_id: UUID = ID, email: EmailAddress = ADA, password_hash: str = "old"
 ) -> User:
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         return await users.insert(
             transaction.connection, public_id=public_id, email=email, password_hash=password_hash, now=NOW
         )
@@ -60,7 +61,7 @@ async def test_another_unique_violation_is_no_address_in_use(database: Database)
 
 async def test_an_account_without_a_password_has_a_credential_without_a_hash(database: Database) -> None:
     await insert(database)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute("update users set password_hash = null")
         assert await credentials.by_email(transaction.connection, ADA) == Credential(ID, None, None)
 
@@ -78,7 +79,7 @@ async def test_a_hash_is_replaced_only_while_it_is_the_one_that_was_read(
     subject: UUID, old_hash: str, database: Database, *, is_replaced: bool
 ) -> None:
     inserted = await insert(database)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         connection = transaction.connection
         replaced = await credentials.replace_password_hash(
             connection, subject=subject, old_hash=old_hash, new_hash="new", now=LATER
@@ -92,8 +93,8 @@ async def test_a_hash_is_replaced_only_while_it_is_the_one_that_was_read(
 async def test_an_import_opens_what_is_free_and_leaves_the_rest_as_it_is(database: Database) -> None:
     await insert(database)
     rows = [ImportedUser(UUID(int=3), ADA, "new"), ImportedUser(UUID(int=4), GRACE, "new")]
-    async with database.transaction() as transaction:
-        assert await users.insert_imported(transaction.connection, rows, now=LATER) == {GRACE}
+    async with database.transaction(OPERATOR) as transaction:
+        assert await users.insert_imported(transaction.connection, rows, now=LATER) == [UUID(int=4)]
         assert await credentials.by_email(transaction.connection, ADA) == Credential(ID, "old", None)
         assert await users.by_public_id(transaction.connection, UUID(int=4)) == User(UUID(int=4), GRACE, LATER, LATER)
 

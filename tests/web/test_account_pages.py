@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientResponse
 
+from authsvc.events import OPERATOR
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock
@@ -233,7 +234,7 @@ async def test_what_another_version_of_the_service_recorded_does_not_break_the_p
 ) -> None:
     account = await make.user(client)
     await log_in(client)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute(
             "insert into journal (recorded_at, event, subject) values (now(), 'moon:land:success', $1)", account["id"]
         )

@@ -65,7 +65,7 @@ async def test_every_other_session_ends_and_the_one_that_asks_stays(client: Clie
         await problem(refreshed, 400, "invalid_grant")
     assert (await client.get(ME, headers=make.bearer(mine["access_token"]))).status == 200
     assert (await client.post("/api/auth/refresh", json={"refresh_token": mine["refresh_token"]})).status == 200
-    assert (await events(client, mine["access_token"]))[:4] == ["session:end:success"] * 3 + [
+    assert (await events(client, mine["access_token"]))[:4] == ["session:end:password_changed"] * 3 + [
         "credential:change:success"
     ]
 

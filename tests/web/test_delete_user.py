@@ -23,8 +23,6 @@ async def test_the_account_is_gone_with_its_sessions_and_its_journal(client: Cli
     other, mine = await make.access_token(client), await make.access_token(client)
     response = await delete(client, mine)
     assert response.status == 204
-    assert response.headers["Clear-Site-Data"] == '"cache", "storage"'
-    assert response.cookies["access_token"]["max-age"] == response.cookies["refresh_token"]["max-age"] == "0"
     for token in (other, mine):
         for path in (ME, "/api/auth/sessions"):
             await problem(await client.get(path, headers=make.bearer(token)), 401, "invalid_token")

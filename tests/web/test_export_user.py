@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from authsvc.events import LoginFailed
+from authsvc.events import OPERATOR, LoginFailed
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock
@@ -55,7 +55,7 @@ async def test_sessions_that_are_over_belong_to_it_while_they_are_held(client: C
 async def test_it_is_complete_however_much_that_is(client: Client, database: Database) -> None:
     user = await make.user(client)
     token = await make.access_token(client)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         for _ in range(2_500):
             transaction.record(LoginFailed(UUID(user["id"])))
     export = await (await client.get(PATH, headers=make.bearer(token))).json()

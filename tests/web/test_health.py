@@ -1,6 +1,7 @@
 """The admin port: /livez, /readyz and /metrics."""
 
 from authsvc.app import Service
+from authsvc.events import OPERATOR
 from authsvc.store.database import Database
 from tests.conftest import Client
 
@@ -11,7 +12,7 @@ async def test_probes_tell_whether_it_lives_and_whether_to_send_requests(
     """MET-06."""
     assert await _probe(admin, "/livez") == (200, "alive")
     assert await _probe(admin, "/readyz") == (200, "ready")
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute("delete from _yoyo_migration")
     status, behind = await _probe(admin, "/readyz")
     assert (status, behind == "ready") == (503, False)

@@ -9,6 +9,7 @@ import pytest
 from authsvc.clock import SystemClock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import SystemEntropy
+from authsvc.events import OPERATOR
 from authsvc.flows.import_users import ImportUsers, Row
 from authsvc.store import credentials
 from authsvc.store.database import Database
@@ -189,7 +190,7 @@ async def test_where_no_session_can_be_written_nobody_logs_in_and_no_hash_is_ren
     """LGN-20: the database takes no writes just now."""
     old = _bcrypt()
     await _import(database, old)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute(READ_ONLY)
     await problem(await client.post(LOGIN, json=CREDENTIALS), 503, "temporarily_unavailable")
     assert await _stored(database) == old
@@ -201,7 +202,7 @@ async def test_a_password_changed_during_a_login_is_not_overwritten_and_the_old_
     """PWD-12, RST-19: the change holds its row, uncommitted, until the login waits for it."""
     await _import(database, _bcrypt())
     async with asyncio.TaskGroup() as group:
-        async with database.transaction() as change:
+        async with database.transaction(OPERATOR) as change:
             await change.connection.execute("update users set password_hash = '$argon2id$changed'")
             login = group.create_task(client.post(LOGIN, json=CREDENTIALS))
             await _until_somebody_waits(database)
@@ -223,7 +224,7 @@ async def test_a_stored_hash_that_cannot_be_compared_is_a_wrong_password(
 ) -> None:
     """LGN-04, PWD-02, PWD-04, PWD-07, PWD-09."""
     await make.user(client)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute("update users set password_hash = $1", stored)
     await problem(await client.post(LOGIN, json=CREDENTIALS), 401, "invalid_credentials")
     metrics = await (await admin.get("/metrics")).text()

@@ -10,6 +10,7 @@ from aiohttp import ClientResponse
 
 from authsvc.app import Service
 from authsvc.config import Config
+from authsvc.events import OPERATOR
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
@@ -65,7 +66,7 @@ async def test_the_unforeseen_is_recorded_and_told_without_a_word_of_what_it_was
     """LGX-03, LGX-06: a constraint of another name, whose violation quotes the address, and which nobody expects."""
     client = await aiohttp_client(service.public)  # unwitnessed: a 500 is always a fault
     await make.user(client)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute("alter table users rename constraint users_email_key to other")
     document = await problem(await client.post(REGISTER, json=CREDENTIALS), 500, "internal_error")
     assert document["detail"] == "Something went wrong here. It was recorded under the request id."

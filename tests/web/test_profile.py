@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from authsvc.config import Config
+from authsvc.events import OPERATOR
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
@@ -35,7 +36,7 @@ async def test_the_token_of_a_deleted_account_is_not_good(client: Client, databa
     await make.user(client)
     headers = make.bearer(await make.access_token(client))
     await log_in(client)
-    async with database.transaction() as transaction:
+    async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute("delete from sessions")
         await transaction.connection.execute("delete from users")
     response = await client.get(ME, headers=headers)

@@ -47,7 +47,7 @@ async def test_either_token_ends_its_session_and_no_other(
     assert await is_alive(client, other) == (True, True)
     await revoke(client, credential, pair[kind])
     with psycopg.connect(database_url.reveal()) as connection:
-        journaled = connection.execute("select count(*) from journal where event = 'session:end:success'").fetchone()
+        journaled = connection.execute("select count(*) from journal where event = 'session:end:revoked'").fetchone()
         told_to_other_instances = connection.execute("select count(*) from revocations").fetchone()
     assert (journaled, told_to_other_instances) == ((1,), (1,))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from authsvc.clock import Clock
-from authsvc.events import Origin, PasswordChanged, PasswordChangeFailed
+from authsvc.events import EndedByPasswordChange, Origin, PasswordChanged, PasswordChangeFailed
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.reauthentication import reauthenticate
@@ -71,7 +71,9 @@ class ChangePassword:
             ):
                 return False
             transaction.record(PasswordChanged(subject, session_id))
-            for ended in await sessions.end_all(transaction.connection, subject=subject, kept=session_id):
+            for ended in await sessions.end_all(
+                transaction.connection, subject=subject, kind=EndedByPasswordChange, kept=session_id
+            ):
                 transaction.record(ended)
             if not await sessions.hold(transaction.connection, session_id=session_id, subject=subject):
                 raise InvalidToken

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy
-from authsvc.events import ClientCreated, ClientDeleted, ClientRefused
+from authsvc.events import OPERATOR, ClientCreated, ClientDeleted, ClientRefused
 from authsvc.refusals import FieldFault, InvalidClient, InvalidInput
 from authsvc.store import clients
 from authsvc.store.clients import Client
@@ -47,7 +47,7 @@ class Clients:
         if not name.isprintable() or not 1 <= len(name.strip()) <= len(name) <= MAX_NAME_LENGTH:
             raise _fault("invalid", f"A name has 1 to {MAX_NAME_LENGTH} printable characters.")
         secret = base64.urlsafe_b64encode(self.entropy.token_bytes(SECRET_BYTES)).rstrip(b"=").decode()
-        async with self.database.transaction() as transaction:
+        async with self.database.transaction(OPERATOR) as transaction:
             client = await clients.insert(
                 transaction.connection,
                 client_id=self.entropy.new_id(),
@@ -76,7 +76,7 @@ class Clients:
             InvalidInput: there is none of this name.
             DatabaseUnavailable: the database does not answer.
         """
-        async with self.database.transaction() as transaction:
+        async with self.database.transaction(OPERATOR) as transaction:
             client_id = await clients.delete(transaction.connection, name)
             if client_id is None:
                 raise _fault("unknown", "There is no client of this name.")

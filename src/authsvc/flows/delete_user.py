@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from authsvc.events import OPERATOR, Origin, SessionEnded, UserDeleted, UserDeletionFailed
+from authsvc.events import OPERATOR, EndedByDeletion, Origin, SessionEnded, UserDeleted, UserDeletionFailed
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords
 from authsvc.reauthentication import reauthenticate
@@ -73,7 +73,7 @@ async def delete_as_operator(database: Database, subject: UUID) -> bool:
 
 async def _delete(transaction: Transaction, subject: UUID) -> list[SessionEnded]:
     """Delete a locked account and what hangs on it; return its sessions."""
-    died = await sessions.end_all(transaction.connection, subject=subject)
+    died = await sessions.end_all(transaction.connection, subject=subject, kind=EndedByDeletion)
     await journal.forget(transaction.connection, subject)
     await users.delete(transaction.connection, subject)
     transaction.record(UserDeleted(subject))

@@ -8,6 +8,7 @@ from authsvc import emails
 from authsvc.clock import Clock
 from authsvc.emails import InvalidEmailError
 from authsvc.entropy import Entropy
+from authsvc.events import OPERATOR, UserImported
 from authsvc.passwords import supported
 from authsvc.store import users
 from authsvc.store.database import Database
@@ -44,7 +45,7 @@ class ImportResult:
 
 @dataclass(frozen=True)
 class ImportUsers:
-    """Opens accounts in batches; each batch is one statement, so that what was imported stays so if it is stopped."""
+    """Opens accounts in batches; each batch is one transaction, so that what was imported stays so if it is stopped."""
 
     database: Database
     clock: Clock
@@ -67,8 +68,10 @@ class ImportUsers:
                     report(checked)
                 else:
                     good.append(checked)
-            async with self.database.transaction() as transaction:
+            async with self.database.transaction(OPERATOR) as transaction:
                 opened = await users.insert_imported(transaction.connection, good, now=self.clock.now())
+                for subject in opened:
+                    transaction.record(UserImported(subject))
             imported += len(opened)
             present += len(good) - len(opened)
         return ImportResult(imported, present, left_out)

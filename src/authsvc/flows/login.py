@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from typing import NoReturn
+from uuid import UUID
 
 from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import Entropy
 from authsvc.events import (
+    EndedByLogin,
     LoginFailed,
     LoginOfDisabledUser,
     LoginSucceeded,
@@ -16,11 +18,12 @@ from authsvc.events import (
 )
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords, Verdict
+from authsvc.refresh_tokens import InvalidRefreshTokenError
 from authsvc.refusals import AccountDisabled, Busy, InvalidCredentials
 from authsvc.session_tokens import SessionTokens, TokenPair
-from authsvc.store import credentials, sessions
+from authsvc.store import credentials, sessions, users
 from authsvc.store.credentials import Credential
-from authsvc.store.database import Database
+from authsvc.store.database import Database, Transaction
 
 ATTEMPTS = 3
 FIRST = 1
@@ -39,8 +42,13 @@ class Login:
     clock: Clock
     entropy: Entropy
 
-    async def __call__(self, email: EmailAddress, password: Password, origin: Origin) -> TokenPair:
+    async def __call__(
+        self, email: EmailAddress, password: Password, origin: Origin, *, replaces: str | None = None
+    ) -> TokenPair:
         """Return the first tokens of a new session of the account with this address.
+
+        Where they take the place of the refresh token `replaces` in a browser, its session ends, whosever it was
+        (ASVS 7.2.4). A text that is no refresh token of ours does nothing.
 
         Raises:
             InvalidCredentials: no such account, or not its password: the same answer after the same work.
@@ -48,13 +56,20 @@ class Login:
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
+        replaced = self._session_of(replaces)
         for _attempt in range(ATTEMPTS):
             credential = await self._verified(email, password, origin)
-            pair = await self._open(credential, await self._renewed_hash(password, credential), origin)
+            pair = await self._open(credential, await self._renewed_hash(password, credential), origin, replaced)
             if pair is not None:
                 return pair
             # Between the look and the lock the hash was replaced, or the account disabled or deleted: look again.
         raise Busy
+
+    def _session_of(self, refresh_token: str | None) -> UUID | None:
+        try:
+            return None if refresh_token is None else self.tokens.refresh_tokens.read(refresh_token).session_id
+        except InvalidRefreshTokenError:
+            return None
 
     async def _verified(self, email: EmailAddress, password: Password, origin: Origin) -> Credential:
         async with self.database.read() as connection:
@@ -64,17 +79,25 @@ class Login:
         if credential is None or verdict is not Verdict.MATCH:
             await self._fail(credential, verdict, origin)
         if credential.disabled_at is not None:
-            async with self.database.transaction(origin) as transaction:
-                transaction.record(LoginOfDisabledUser(credential.subject))
-            raise AccountDisabled
+            await self._refuse_disabled(credential.subject, origin)
         return credential
 
     async def _fail(self, credential: Credential | None, verdict: Verdict, origin: Origin) -> NoReturn:
         if credential is not None and verdict is Verdict.UNSUPPORTED:
             self.database.publish(UnsupportedHashMet(credential.subject))
+        subject = credential.subject if credential else None
         async with self.database.transaction(origin) as transaction:
-            transaction.record(LoginFailed(credential.subject if credential else None))
+            # Of an account that was deleted during the hash nothing is recorded. The statement runs for an unknown
+            # address, too: both take the same time.
+            is_held = await users.hold(transaction.connection, subject)
+            transaction.record(LoginFailed(subject if is_held else None))
         raise InvalidCredentials
+
+    async def _refuse_disabled(self, subject: UUID, origin: Origin) -> NoReturn:
+        async with self.database.transaction(origin) as transaction:
+            is_held = await users.hold(transaction.connection, subject)
+            transaction.record(LoginOfDisabledUser(subject) if is_held else LoginFailed(None))
+        raise AccountDisabled if is_held else InvalidCredentials
 
     async def _renewed_hash(self, password: Password, credential: Credential) -> str | None:
         if credential.password_hash is None or not self.passwords.needs_rehash(credential.password_hash):
@@ -84,7 +107,9 @@ class Login:
         except Busy:  # the password is right whether or not its hash can be renewed just now
             return None
 
-    async def _open(self, credential: Credential, new_hash: str | None, origin: Origin) -> TokenPair | None:
+    async def _open(
+        self, credential: Credential, new_hash: str | None, origin: Origin, replaced: UUID | None
+    ) -> TokenPair | None:
         now, session_id, subject = self.clock.now(), self.entropy.new_id(), credential.subject
         password_hash, expires_at = credential.password_hash or "", self.tokens.expires_at(now)
         async with self.database.transaction(origin) as transaction:
@@ -107,12 +132,20 @@ class Login:
             if others is None:
                 return None
             transaction.record(LoginSucceeded(subject, session_id))
-            if others >= self.tokens.settings.per_user:
-                for ended in await sessions.end_oldest(
-                    transaction.connection,
-                    subject=subject,
-                    opened=session_id,
-                    others=self.tokens.settings.per_user - 1,
-                ):
-                    transaction.record(ended)
-        return self.tokens.issue(subject, session_id, FIRST, expires_at)
+            await self._end_others(transaction, subject, session_id, others, replaced)
+        return self.tokens.issue(subject, session_id, FIRST, expires_at, now)
+
+    async def _end_others(
+        self, transaction: Transaction, subject: UUID, opened: UUID, others: int, replaced: UUID | None
+    ) -> None:
+        if replaced is not None:
+            # Before the oldest: who waits here for somebody holds no session that another could wait for.
+            ended = await sessions.end(transaction.connection, session_id=replaced, kind=EndedByLogin)
+            if ended is not None:
+                transaction.record(ended)
+        most = self.tokens.settings.per_user
+        if others >= most:
+            for evicted in await sessions.end_oldest(
+                transaction.connection, subject=subject, opened=opened, others=most - 1
+            ):
+                transaction.record(evicted)

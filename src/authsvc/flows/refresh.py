@@ -50,7 +50,7 @@ class Refresh:
             await self._end_if_reused(presented, origin)
             raise InvalidGrant
         self.database.publish(SessionRefreshed(rotated.subject, presented.session_id))
-        return self.tokens.issue(rotated.subject, presented.session_id, rotated.counter, rotated.expires_at)
+        return self.tokens.issue(rotated.subject, presented.session_id, rotated.counter, rotated.expires_at, now)
 
     async def _end_if_reused(self, presented: RefreshToken, origin: Origin) -> None:
         async with self.database.transaction(origin) as transaction:

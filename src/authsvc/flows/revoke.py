@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from authsvc.events import Origin
+from authsvc.events import EndedByRevocation, Origin
 from authsvc.refresh_tokens import InvalidRefreshTokenError, RefreshTokens
 from authsvc.signing import AccessTokenReader, InvalidAccessTokenError
 from authsvc.store import sessions
@@ -30,7 +30,7 @@ class Revoke:
         if session_id is None:
             return
         async with self.database.transaction(origin) as transaction:
-            ended = await sessions.end(transaction.connection, session_id=session_id)
+            ended = await sessions.end(transaction.connection, session_id=session_id, kind=EndedByRevocation)
             if ended is not None:
                 transaction.record(ended)
 

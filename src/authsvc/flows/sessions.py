@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from authsvc.clock import Clock
-from authsvc.events import Origin
+from authsvc.events import EndedByLogout, Origin
 from authsvc.refusals import SessionNotFound
 from authsvc.session_tokens import SessionTokens
 from authsvc.store import sessions
@@ -57,7 +57,7 @@ class Sessions:
             DatabaseUnavailable: the database does not answer.
         """
         async with self.database.transaction(origin) as transaction:
-            for ended in await sessions.end_all(transaction.connection, subject=subject, kept=kept):
+            for ended in await sessions.end_all(transaction.connection, subject=subject, kind=EndedByLogout, kept=kept):
                 transaction.record(ended)
 
     async def _end(self, subject: UUID, session_id: UUID, origin: Origin) -> bool:

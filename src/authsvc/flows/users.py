@@ -7,7 +7,7 @@ from uuid import UUID
 from authsvc import config
 from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
-from authsvc.events import OPERATOR, UserDisabled, UserEnabled
+from authsvc.events import OPERATOR, EndedByDisabling, EndedByRevocation, SessionEnded, UserDisabled, UserEnabled
 from authsvc.passwords import scheme
 from authsvc.store import credentials, sessions, users
 from authsvc.store.database import Database, Transaction
@@ -58,7 +58,7 @@ class Users:
             if not await users.disable(transaction.connection, subject, now=self.clock.now()):
                 return None
             transaction.record(UserDisabled(subject))
-            return await _end_sessions(transaction, subject)
+            return await _end_sessions(transaction, subject, EndedByDisabling)
 
     async def enable(self, subject: UUID) -> bool:
         """Open a disabled account; return False where it was open already."""
@@ -71,11 +71,11 @@ class Users:
     async def end_sessions(self, subject: UUID) -> int:
         """End every session of an account; return how many."""
         async with self.database.transaction(OPERATOR) as transaction:
-            return await _end_sessions(transaction, subject)
+            return await _end_sessions(transaction, subject, EndedByRevocation)
 
 
-async def _end_sessions(transaction: Transaction, subject: UUID) -> int:
-    died = await sessions.end_all(transaction.connection, subject=subject)
+async def _end_sessions(transaction: Transaction, subject: UUID, kind: type[SessionEnded]) -> int:
+    died = await sessions.end_all(transaction.connection, subject=subject, kind=kind)
     for ended in died:
         transaction.record(ended)
     return len(died)

@@ -17,7 +17,7 @@ import asyncpg
 
 from authsvc import config
 from authsvc.clock import Clock, SystemClock
-from authsvc.events import OPERATOR, Event, Origin
+from authsvc.events import Event, Origin
 from authsvc.store import journal
 from authsvc.store.leases import UNAVAILABLE, Lease, Leases, unavailable
 
@@ -107,7 +107,7 @@ class Database:
         return Lease(self._leases)
 
     @asynccontextmanager
-    async def transaction(self, origin: Origin = OPERATOR) -> AsyncIterator[Transaction]:
+    async def transaction(self, origin: Origin) -> AsyncIterator[Transaction]:
         """Open a transaction: commits on leaving, rolls back on an exception. Short, and never around a hash.
 
         What is recorded in it is journaled as coming from `origin`.

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from authsvc.events import Origin, SessionEnded
+from authsvc.events import EndedByEviction, EndedByLogout, EndedByReuse, Origin, SessionEnded
 from authsvc.store.queries import queries
 
 if TYPE_CHECKING:
@@ -113,25 +113,27 @@ async def rotate(
 async def end_reused(connection: Connection, *, session_id: UUID, counter: int) -> SessionEnded | None:
     """End a session if `counter` is the number of a refresh token whose successor has been used already."""
     row = await _QUERIES["end_reused"].row(connection, id=session_id, counter=counter)
-    return None if row is None else SessionEnded(**row)
+    return None if row is None else EndedByReuse(**row)
 
 
-async def end(connection: Connection, *, session_id: UUID) -> SessionEnded | None:
-    """End a session, whosever it is; None where it has ended."""
+async def end(connection: Connection, *, session_id: UUID, kind: type[SessionEnded]) -> SessionEnded | None:
+    """End a session, whosever it is; None where it has ended. The `kind` says why."""
     row = await _QUERIES["end"].row(connection, id=session_id)
-    return None if row is None else SessionEnded(**row)
+    return None if row is None else kind(**row)
 
 
 async def end_one(connection: Connection, *, session_id: UUID, subject: UUID) -> SessionEnded | None:
-    """End one session of an account; None where it has no such session."""
+    """End one session of an account for its owner; None where it has no such session."""
     row = await _QUERIES["end_session"].row(connection, id=session_id, subject=subject)
-    return None if row is None else SessionEnded(**row)
+    return None if row is None else EndedByLogout(**row)
 
 
-async def end_all(connection: Connection, *, subject: UUID, kept: UUID | None = None) -> list[SessionEnded]:
-    """End every session of an account but the one `kept`."""
+async def end_all(
+    connection: Connection, *, subject: UUID, kind: type[SessionEnded], kept: UUID | None = None
+) -> list[SessionEnded]:
+    """End every session of an account but the one `kept`. The `kind` says why."""
     rows = await _QUERIES["end_sessions"].rows(connection, subject=subject, kept=kept)
-    return [SessionEnded(**row) for row in rows]
+    return [kind(**row) for row in rows]
 
 
 async def hold(connection: Connection, *, session_id: UUID, subject: UUID) -> bool:
@@ -145,7 +147,7 @@ async def hold(connection: Connection, *, session_id: UUID, subject: UUID) -> bo
 async def end_oldest(connection: Connection, *, subject: UUID, opened: UUID, others: int) -> list[SessionEnded]:
     """End the sessions of an account but for the one just `opened` and the `others` that were used last."""
     rows = await _QUERIES["end_oldest_sessions"].rows(connection, subject=subject, opened=opened, others=others)
-    return [SessionEnded(**row) for row in rows]
+    return [EndedByEviction(**row) for row in rows]
 
 
 async def of_subject(connection: Connection, subject: UUID, *, now: datetime, idle_since: datetime) -> list[Session]:

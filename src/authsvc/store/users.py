@@ -81,13 +81,22 @@ async def enable(connection: Connection, public_id: UUID, *, now: datetime) -> b
     return await _QUERIES["enable_user"].row(connection, public_id=public_id, now=now) is not None
 
 
+async def hold(connection: Connection, public_id: UUID | None) -> bool:
+    """Keep an account from being deleted before the transaction ends; return False where it is gone, or None.
+
+    Before what is recorded about an account that this transaction does not change: a deletion forgets what was
+    recorded before it, and cannot know of what comes after.
+    """
+    return await _QUERIES["hold_user"].row(connection, public_id=public_id) is not None
+
+
 async def delete(connection: Connection, public_id: UUID) -> None:
     """Delete an account that has no sessions any more."""
     await _QUERIES["delete_user"].row(connection, public_id=public_id)
 
 
-async def insert_imported(connection: Connection, users: Sequence[ImportedUser], *, now: datetime) -> set[str]:
-    """Open the accounts whose addresses are free, in one statement; return the addresses of those opened."""
+async def insert_imported(connection: Connection, users: Sequence[ImportedUser], *, now: datetime) -> list[UUID]:
+    """Open the accounts whose addresses are free, in one statement; return the ids of those opened."""
     rows = await _QUERIES["insert_imported"].rows(
         connection,
         public_ids=[user.public_id for user in users],
@@ -95,4 +104,4 @@ async def insert_imported(connection: Connection, users: Sequence[ImportedUser],
         password_hashes=[user.password_hash for user in users],
         now=now,
     )
-    return {row["email"] for row in rows}
+    return [row["public_id"] for row in rows]

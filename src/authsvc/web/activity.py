@@ -35,10 +35,17 @@ RANGE = Shape(
 ROWS = 20
 SENTENCES: Mapping[str, str] = {
     events.UserRegistered.tag: "Account created",
+    events.UserImported.tag: "Account brought here from elsewhere",
     events.UserDisabled.tag: "Account disabled by who runs this service",
     events.UserEnabled.tag: "Account enabled again by who runs this service",
     events.LoginSucceeded.tag: "Logged in",
-    events.SessionEnded.tag: "A session ended",
+    events.EndedByLogout.tag: "Logged out",
+    events.EndedByRevocation.tag: "A session was ended by a service, or by who runs this one",
+    events.EndedByLogin.tag: "A session ended: its browser logged in again",
+    events.EndedByReuse.tag: "A session ended: a used refresh token came back",
+    events.EndedByEviction.tag: "A session ended: there were too many, and it was used longest ago",
+    events.EndedByPasswordChange.tag: "A session ended: the password was changed elsewhere",
+    events.EndedByDisabling.tag: "A session ended: the account was disabled",
     events.PasswordChanged.tag: "Password changed",
     events.PasswordRehashed.tag: "Password stored anew, by today's standard",
 }

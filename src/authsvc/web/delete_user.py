@@ -10,7 +10,7 @@ from authsvc.flows.profile import Profile
 from authsvc.password_policy import PasswordPolicy
 from authsvc.refusals import Busy, InvalidCredentials, InvalidToken, Refusal
 from authsvc.web import notices
-from authsvc.web.cookies import CLEARS, Cookies
+from authsvc.web.farewell import Farewell
 from authsvc.web.forms import Forms, wrong_password
 from authsvc.web.guard import IDENTITY
 from authsvc.web.inputs import PasswordAgain, password_again
@@ -28,7 +28,7 @@ class DeleteUserDoor:
     delete_user: DeleteUser
     profile: Profile
     policy: PasswordPolicy
-    cookies: Cookies
+    farewell: Farewell
     forms: Forms
 
     @cached_property
@@ -39,7 +39,7 @@ class DeleteUserDoor:
         """Delete the account of the bearer."""
         identity, given = request[IDENTITY], await read_json(request, self._shape)
         await self.delete_user.delete(identity.subject, identity.session_id, given.password, origin_of(request))
-        return self.cookies.goodbye(web.Response(status=204))
+        return self.farewell.of(request, web.Response(status=204), identity, everywhere=True)
 
     async def get_page(self, request: web.Request) -> web.Response:
         """Show the form, and what it deletes."""
@@ -57,7 +57,7 @@ class DeleteUserDoor:
             raise
         except Refusal as refusal:
             return await self._show(request, refusal)
-        return self.cookies.goodbye(notices.see_other("/login", Notice.ACCOUNT_DELETED))
+        return self.farewell.cookies.goodbye(notices.see_other("/login", Notice.ACCOUNT_DELETED))
 
     async def _show(self, request: web.Request, refusal: Refusal | None = None) -> web.Response:
         user = await self.profile(request[IDENTITY].subject)
@@ -72,7 +72,7 @@ class DeleteUserDoor:
                 "/api/auth/me",
                 self.delete_json,
                 summary="Delete the account of the bearer",
-                answers=(Answer(204, "It is gone, with its sessions and what was recorded about it.", headers=CLEARS),),
+                answers=(Answer(204, "It is gone, with its sessions and what was recorded about it."),),
                 tag="Account",
                 reads=self._shape,
                 refuses=(InvalidCredentials, Busy),

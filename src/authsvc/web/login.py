@@ -37,12 +37,11 @@ class LoginDoor:
     async def post_json(self, request: web.Request) -> web.Response:
         """Answer with the tokens; or put them into cookies, where the page's script asks for that."""
         given = await read_json(request, self._shape)
-        pair = await self.login(given.email, given.password, origin_of(request))
         if request.headers.get(DELIVERY_HEADER) == "cookie":
             response = web.Response(status=204)
-            self.cookies.write_tokens(response, pair)
+            await self._deliver(request, response, given)
             return response
-        return json_response(tokens_body(pair))
+        return json_response(tokens_body(await self.login(given.email, given.password, origin_of(request))))
 
     async def get_page(self, request: web.Request) -> web.Response:
         """Show the empty form."""
@@ -54,12 +53,17 @@ class LoginDoor:
         fields = await read_form(request)
         try:
             given = self.forms.read(request, fields, self._shape)
-            pair = await self.login(given.email, given.password, origin_of(request))
+            response = redirects.see_other(redirects.local_path(fields.get(NEXT)))
+            await self._deliver(request, response, given)
         except Refusal as refusal:
             return self.forms.show(request, partial(LoginPage, "Log in"), fields=fields, refusal=refusal)
-        response = redirects.see_other(redirects.local_path(fields.get(NEXT)))
-        self.cookies.write_tokens(response, pair)
         return response
+
+    async def _deliver(self, request: web.Request, response: web.Response, given: Credentials) -> None:
+        """Log in, and put the tokens into the browser's cookies, in place of those that are there."""
+        replaces = self.cookies.refresh_token.read(request)
+        pair = await self.login(given.email, given.password, origin_of(request), replaces=replaces)
+        self.cookies.write_tokens(response, pair)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
