@@ -202,10 +202,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=pairs, at=INSTANCES, name=NAMES, pause=WAITS, returns=st.booleans())
     def go_on(self, at: int, name: str, pause: int, returns: bool) -> Any:  # noqa: FBT001 - hypothesis gives it by its name
-        """A client that renews its session here and there; and a thief who returns to its first token."""
+        """A client that renews its session here and there, and loses an answer; a thief returns to its first token."""
         first = self.log_in(at, name, self.model.passwords[name])
         if not isinstance(first, Pair):
             return multiple()
+        self.refresh(at, first)
         second = self.refresh(1 - at, first)
         self.wait(pause)
         third = self.refresh(at, second)

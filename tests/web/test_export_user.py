@@ -19,7 +19,7 @@ async def test_it_holds_the_account_its_sessions_and_its_activity(client: Client
     assert response.headers["Content-Disposition"] == 'attachment; filename="authsvc-export.json"'
     assert response.headers["Cache-Control"] == "no-store"
     export = await response.json()
-    assert export["user"] == user
+    assert export["user"] == user | {"disabled_at": None}
     assert [session["current"] for session in export["sessions"]] == [True]
     assert [(entry["event"], entry["address"]) for entry in export["activity"]] == [
         ("session:login:success", "127.0.0.1"),

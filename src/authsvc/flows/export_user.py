@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from authsvc.refusals import InvalidToken
-from authsvc.store import journal, sessions, users
+from authsvc.store import credentials, journal, sessions, users
 from authsvc.store.database import Database
 from authsvc.store.journal import Entry
 from authsvc.store.sessions import Session
@@ -20,9 +20,10 @@ EVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Export:
-    """An account, its sessions, and what the journal says about it, the newest first."""
+    """An account, since when it is disabled, its sessions, and what the journal says about it, the newest first."""
 
     user: User
+    disabled_at: datetime | None
     sessions: list[Session]
     activity: list[Entry]
 
@@ -42,10 +43,11 @@ class ExportUser:
         """
         async with self.database.read() as connection:
             user = await users.by_public_id(connection, subject)
+            credential = await credentials.by_subject(connection, subject)
             held = await sessions.of_subject(connection, subject, now=EVER, idle_since=EVER)
-        if user is None:
+        if user is None or credential is None:
             raise InvalidToken
-        return Export(user, held, await self._activity(subject))
+        return Export(user, credential.disabled_at, held, await self._activity(subject))
 
     async def _activity(self, subject: UUID) -> list[Entry]:
         found: list[Entry] = []

@@ -19,6 +19,16 @@ _URL = {"type": "string", "format": "uri"}
 _NO_MEMBER = {"type": "array", "maxItems": 0}
 _METHODS = {"type": "array", "items": {"enum": ["client_secret_basic", "client_secret_post"]}}
 _TIME = {"type": "string", "format": "date-time"}
+_USER = {
+    "id": {"type": "string", "format": "uuid", "description": "The subject (`sub`) of its tokens."},
+    "email": {"type": "string", "format": "email", "description": "Canonical: lower-case ASCII."},
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
+_HELD_USER = {
+    **_USER,
+    "disabled_at": {"type": ["string", "null"], "format": "date-time", "description": "Since when; null: it is not."},
+}
 USER_SCHEMA = {"$ref": "#/components/schemas/User"}
 TOKENS_SCHEMA = {"$ref": "#/components/schemas/Tokens"}
 SESSIONS_SCHEMA = {"$ref": "#/components/schemas/Sessions"}
@@ -29,14 +39,9 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "User": {
         "type": "object",
         "description": "One account.",
-        "required": ["id", "email", "created_at", "updated_at"],
+        "required": list(_USER),
         "additionalProperties": False,
-        "properties": {
-            "id": {"type": "string", "format": "uuid", "description": "The subject (`sub`) of its tokens."},
-            "email": {"type": "string", "format": "email", "description": "Canonical: lower-case ASCII."},
-            "created_at": _TIME,
-            "updated_at": _TIME,
-        },
+        "properties": _USER,
     },
     "Tokens": {
         "type": "object",
@@ -117,7 +122,10 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
             "recorded_at": _TIME,
             "event": {"type": "string", "description": "What happened, as `subject:action:outcome`."},
             "session_id": {"type": ["string", "null"], "format": "uuid", "description": "The session it was about."},
-            "address": {"type": ["string", "null"], "description": "Network address; null: the operator."},
+            "address": {
+                "type": ["string", "null"],
+                "description": "Network address; null: the command line of an operator.",
+            },
             "agent": {"type": ["string", "null"], "description": "User-Agent, shortened."},
         },
     },
@@ -137,7 +145,12 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         "required": ["user", "sessions", "activity"],
         "additionalProperties": False,
         "properties": {
-            "user": {"$ref": "#/components/schemas/User"},
+            "user": {
+                "type": "object",
+                "required": list(_HELD_USER),
+                "additionalProperties": False,
+                "properties": _HELD_USER,
+            },
             "sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}},
             "activity": {"type": "array", "items": {"$ref": "#/components/schemas/Entry"}},
         },

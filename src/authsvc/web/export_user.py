@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from authsvc.flows.export_user import ExportUser
-from authsvc.web.bodies import EXPORT_SCHEMA, JSON, entry_body, json_response, session_body, user_body
+from authsvc.web.bodies import EXPORT_SCHEMA, JSON, entry_body, json_response, session_body, timestamp, user_body
 from authsvc.web.guard import IDENTITY
 from authsvc.web.routes import Answer, Route
 
@@ -20,9 +20,10 @@ class ExportUserDoor:
         """Answer with all that is held about the bearer, as a file to keep."""
         identity = request[IDENTITY]
         export = await self.export_user(identity.subject)
+        disabled_at = export.disabled_at
         return json_response(
             {
-                "user": user_body(export.user),
+                "user": user_body(export.user) | {"disabled_at": disabled_at and timestamp(disabled_at)},
                 "sessions": [session_body(session, identity.session_id) for session in export.sessions],
                 "activity": [entry_body(entry) for entry in export.activity],
             },
