@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from authsvc import environment, key_sets
-from authsvc.key_sets import CURRENT, NEXT, PREVIOUS
+from authsvc.key_sets import CURRENT, MAX_AGE_SECONDS, NEXT, PREVIOUS
 from authsvc.signing import LEEWAY_SECONDS
-from authsvc.web.keys import MAX_AGE_SECONDS
 
 SINCE = "since"
 """When the key came into its state: seconds since the epoch (RFC 7519 §2, NumericDate). Never published."""

@@ -29,6 +29,9 @@ from authsvc.config import Tokens
 
 NEXT, CURRENT, PREVIOUS = STATES = ("next", "current", "previous")
 
+MAX_AGE_SECONDS = 300
+"""How long services may keep the published set without asking again (RFC 9111 §5.2.2.1, max-age)."""
+
 _PUBLIC_MEMBERS = {"ES256": ("kty", "crv", "x", "y"), "RS256": ("kty", "n", "e")}
 # Modulo these 65537 is no generator (Nemec et al., The Return of Coppersmith's Attack, 2017).
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
+from authsvc.key_sets import MAX_AGE_SECONDS
 from authsvc.web.bodies import JSON
 from authsvc.web.routes import Answer, Route
 
 JWKS_PATH = "/.well-known/jwks.json"
-MAX_AGE_SECONDS = 300
 
 _CLIENT_AUTHENTICATION = ["client_secret_basic", "client_secret_post"]
 _VALIDATORS = {"ETag": "Names this version of the document.", "Cache-Control": "How long it may be kept."}
