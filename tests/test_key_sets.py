@@ -220,6 +220,41 @@ def test_states_that_make_no_sense_are_one_sentence(members: list[dict[str, Any]
         read_key_set(json.dumps({"keys": members}))
 
 
+REFRESH_SECRET = key_sets.base64url(b"r" * 32)
+
+
+def with_refresh_secrets(value: object) -> str:
+    return json.dumps({"keys": [jwk("EC")], "refresh_secrets": value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 5, REFRESH_SECRET, {}, [], [None], [5], [[REFRESH_SECRET]]),
+        *([""], [REFRESH_SECRET[:-2]], [key_sets.base64url(b"r" * 31)], [REFRESH_SECRET, "short"]),
+        # Other spellings: what one reader skips another one counts.
+        *([REFRESH_SECRET + "="], [REFRESH_SECRET + "\n"], [REFRESH_SECRET[:-1] + "J"], [REFRESH_SECRET + "AA"]),
+    ],
+)
+def test_refresh_secrets_that_are_none_are_one_sentence_that_tells_no_secret(value: object) -> None:
+    sentence = "holds refresh_secrets that are no list of base64url texts of at least 32 bytes each"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        read_key_set(with_refresh_secrets(value))
+
+
+def test_refresh_secrets_are_taken_before_what_is_derived_and_never_published() -> None:
+    tokens = tokens_of("EC")
+    derived = key_sets.refresh_secrets(tokens)
+    assert derived == key_sets.derived_keys(tokens, b"refresh token")
+    other = key_sets.base64url(b"s" * 48)
+    tokens = dataclasses.replace(tokens, keys=Secret(with_refresh_secrets([REFRESH_SECRET, other])))
+    assert key_sets.refresh_secrets(tokens) == [b"r" * 32, b"s" * 48]
+    assert load_keys(tokens).published() == load_keys(tokens_of("EC")).published()
+    # Not a secret for other purposes too.
+    assert key_sets.derived_keys(tokens, b"form token") == key_sets.derived_keys(tokens_of("EC"), b"form token")
+    assert key_sets.refresh_secrets(tokens_of("HMAC")) == key_sets.derived_keys(tokens_of("HMAC"), b"refresh token")
+
+
 def test_a_previous_key_may_be_public() -> None:
     members = [*in_states("current"), without({**jwk("EC2"), "state": "previous"}, "d")]
     assert len(read_key_set(json.dumps({"keys": members})).verification) == 2

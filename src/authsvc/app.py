@@ -242,7 +242,7 @@ def refresh_keys(config: Config) -> list[bytes]:
     """Return the secrets that refresh tokens are made with: the first makes them, all check them."""
     secret = config.sessions.refresh_secret
     if secret is None:
-        return key_sets.derived_keys(config.tokens, b"refresh token")
+        return key_sets.refresh_secrets(config.tokens)
     return [part.encode() for part in secret.reveal().split()]
 
 
