@@ -130,13 +130,23 @@ def test_a_key_is_kept_whole_and_so_is_the_rest_of_the_set(clock: FrozenClock) -
     assert keys_of(after)[0] == {**keys_of(before)[1], "state": "current", "since": now}
 
 
-@pytest.mark.parametrize("seconds, warns", [(-60, True), (0, True), (WAIT - 1, True), (WAIT, False)])
-def test_a_rotation_that_comes_too_early_is_warned_of(clock: FrozenClock, seconds: int, warns: bool) -> None:  # noqa: FBT001 - a column of the table
+@pytest.mark.parametrize("seconds", [-60, 0, 1, WAIT - 1])
+def test_a_rotation_that_comes_too_early_is_refused_unless_it_is_forced(clock: FrozenClock, seconds: int) -> None:
     text = rotate(key_rotation.first_set("ES256", clock.now()), clock).text
     clock.advance(seconds - WAIT)
-    warning = rotate(text, clock).warning
-    assert (warning is not None) == warns
-    assert warning is None or warning.startswith(f"The last rotation was {max(seconds, 0)} seconds ago, which is less")
+    ago, left = max(seconds, 0), WAIT - seconds
+    with pytest.raises(ValueError, match=rf"^was rotated {ago} seconds ago: .*; wait {left} seconds more, or give --f"):
+        rotate(text, clock)
+    forced = key_rotation.rotate(text, algorithm=None, lifetime_seconds=900, now=clock.now(), force=True)
+    assert sorted(states_of(forced.text).values()) == ["current", "next", "previous"]
+    assert forced.warning is not None
+    assert forced.warning.startswith(f"the set was rotated {ago} seconds ago: ")
+    assert f"wait {left} seconds more before you roll" in forced.warning
+
+
+def test_a_rotation_that_comes_in_time_is_not_warned_of(clock: FrozenClock) -> None:
+    text = rotate(key_rotation.first_set("ES256", clock.now()), clock).text
+    assert rotate(text, clock).warning is None
 
 
 def test_to_add_a_next_key_is_never_too_early(clock: FrozenClock) -> None:

@@ -47,16 +47,16 @@ def first_set(algorithm: str, now: datetime, entropy: Entropy | None = None) -> 
     return _text({"keys": [key], REFRESH_SECRETS: [key_sets.base64url(secret)]})
 
 
-def rotate(text: str, *, algorithm: str | None, lifetime_seconds: int, now: datetime) -> Rotation:
+def rotate(text: str, *, algorithm: str | None, lifetime_seconds: int, now: datetime, force: bool = False) -> Rotation:
     """Return the set after the one in `text`: each key goes one state on, and a new next key is made.
 
     A set without a next key gets one, and no key moves: a key is published before it signs. A set without
     `refresh_secrets` gets those that are derived from its keys now: no refresh token dies with a key.
     `algorithm` is that of the new key, by default that of the key which signs now; `lifetime_seconds` is the life of an
-    access token.
+    access token. With `force` the keys turn too early as well, with a warning.
 
     Raises:
-        ValueError: a sentence on what is wrong with the set.
+        ValueError: a sentence on what is wrong with the set, or on how long to wait.
     """
     environment.jwk_set(text)
     kids = list(key_sets.read_key_set(text).verification)
@@ -64,7 +64,10 @@ def rotate(text: str, *, algorithm: str | None, lifetime_seconds: int, now: date
     members: list[dict[str, Any]] = document["keys"]
     before = key_sets.states_of(members)
     wait = MAX_AGE_SECONDS + lifetime_seconds + LEEWAY_SECONDS
-    warning = _warning(members, wait, now)
+    moments = list(_moments(members))
+    early = _too_early(max(moments), wait, now) if moments and NEXT in before else None
+    if early and not force:
+        raise ValueError(f"{early}, or give --force")
     after = [_TURN[state] if NEXT in before else state for state in before]
     kept = [
         {**member, "state": then} if then == state else _in_state(member, then, now)
@@ -84,18 +87,18 @@ def rotate(text: str, *, algorithm: str | None, lifetime_seconds: int, now: date
         f"Roll this set out to every instance. Then wait at least {wait} seconds before you rotate again:"
         f" {MAX_AGE_SECONDS} while services keep the old key set, {lifetime_seconds + LEEWAY_SECONDS} until the last"
         " token of the old key has expired.",
-        warning if NEXT in before else None,
+        f"the set {early} before you roll the new one out." if early else None,
     )
 
 
-def _warning(members: Sequence[Mapping[str, Any]], wait: int, now: datetime) -> str | None:
-    """Return what this rotation risks, by the moment of the last."""
-    since = max(_moments(members), default=None)
-    if since is None or (seconds := round(now.timestamp()) - since) >= wait:
+def _too_early(since: int, wait: int, now: datetime) -> str | None:
+    """Return the end of a sentence on what a rotation risks now, by the moment of the last; None where it is time."""
+    seconds = round(now.timestamp()) - since
+    if seconds >= wait:
         return None
     return (
-        f"The last rotation was {max(seconds, 0)} seconds ago, which is less than {wait}: services may not know the key"
-        " that signs now, and good tokens of the key that is gone may still be in use. Do not roll this set out yet."
+        f"was rotated {max(seconds, 0)} seconds ago: services may not know the key that signs next, and good tokens of"
+        f" the key that goes may still be in use; wait {wait - seconds} seconds more"
     )
 
 
