@@ -40,7 +40,7 @@ _PUBLIC_MEMBERS = {"ES256": ("kty", "crv", "x", "y"), "RS256": ("kty", "n", "e")
 # Modulo these 65537 is no generator (Nemec et al., The Return of Coppersmith's Attack, 2017).
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_MATERIAL = ("crv", "x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
+_NUMBERS = ("x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
 _ONE_STATE = "one of next, current, previous"
 _REFRESH_TOKEN = b"refresh token"
 _NOT_A_KEY = (JOSEError, ValueError, TypeError, KeyError, AttributeError)
@@ -231,7 +231,7 @@ def read_published_keys(document: object) -> dict[str, VerificationKey]:
     """Return the usable keys of a public JWK set, by `kid`; those of other kinds and uses are left out.
 
     Raises:
-        ValueError: it is no JWK set.
+        ValueError: it is no JWK set, has no usable key, or has two with the same `kid`.
     """
     members = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list):
@@ -242,7 +242,11 @@ def read_published_keys(document: object) -> dict[str, VerificationKey]:
             key = _verification_key(member, "a key")
         except ValueError:
             continue
+        if key.kid in keys:
+            raise ValueError("holds two keys with the same kid")
         keys[key.kid] = key
+    if not keys:
+        raise ValueError("holds no key for signatures with ES256 or RS256")
     return keys
 
 
@@ -263,8 +267,7 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         raise ValueError(f"holds {name} that is neither ES256 (P-256) nor RS256, or not for signatures")
     # python-jose takes a number for a length: {"x": 34359738368} would ask for 32 GiB. In a text it skips what is not
     # base64url; that would be published as it stands.
-    texts = [member[part] for part in _MATERIAL if part in member]
-    if not all(isinstance(text, str) and _SEGMENT.fullmatch(text) for text in texts):
+    if not all(_octets(member[part]) for part in _NUMBERS if part in member):
         raise ValueError(f"holds {name} whose numbers are not base64url texts (RFC 7518 §6)")
     public = {part: member[part] for part in _PUBLIC_MEMBERS[algorithm] if part in member}
     try:
@@ -274,12 +277,22 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         raise ValueError(f"holds {name} that cannot be used ({type(error).__name__})") from None
     if isinstance(prepared, ec.EllipticCurvePublicKey) and not isinstance(prepared.curve, ec.SECP256R1):
         raise ValueError(f"holds {name} on another curve than P-256, which ES256 means (RFC 7518 §3.4)")  # noqa: TRY004 - a value of the configuration
+    _check_lengths(member, algorithm, name)
     if isinstance(prepared, rsa.RSAPublicKey):
         _check_modulus(prepared.public_numbers().n, name)
     kid = member.get("kid", thumbprint(public))
     if not isinstance(kid, str) or not kid.isprintable() or not 1 <= len(kid) <= 128:  # noqa: PLR2004 - ours are 43 characters
         raise ValueError(f"holds {name} whose kid is not a text of 1 to 128 characters")
     return VerificationKey(kid, algorithm, key, {**public, "kid": kid, "alg": algorithm, "use": "sig"})
+
+
+def _check_lengths(member: Mapping[str, Any], algorithm: str, name: str) -> None:
+    """Refuse zeros in front: another thumbprint would name the same key, and stricter readers would not take it."""
+    numbers = {part: _octets(member[part]) for part in _NUMBERS if part in member}
+    if algorithm == "ES256" and {len(numbers[part]) for part in ("x", "y", "d") if part in numbers} != {32}:
+        raise ValueError(f"holds {name} whose x, y or d has not 32 bytes (RFC 7518 §6.2)")
+    if algorithm == "RS256" and any(numbers[part].startswith(b"\0") for part in ("n", "e")):
+        raise ValueError(f"holds {name} whose n or e begins with a zero byte (RFC 7518 §6.3)")
 
 
 def _check_modulus(modulus: int, name: str) -> None:
