@@ -211,7 +211,7 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
     register = Register(database, passwords, policy, clock, entropy)
     login = Login(database, passwords, rooms.tokens, clock, entropy)
     change_password = ChangePassword(database, passwords, policy, clock)
-    introspect = Introspect(rooms.reader, flows.session_check, rooms.tokens, database, clock)
+    introspect = Introspect(rooms.reader, flows.session_check.ask, rooms.tokens, database, clock)
     revoke = Revoke(rooms.reader, rooms.tokens.refresh_tokens, database)
     return [
         *RegisterDoor(register, forms).routes(),
