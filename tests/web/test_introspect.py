@@ -13,7 +13,7 @@ from authsvc.config import Config
 from authsvc.entropy import SystemEntropy
 from authsvc.key_sets import SigningKey
 from authsvc.refusals import DatabaseUnavailable
-from authsvc.signing import LEEWAY_SECONDS, AccessTokenIssuer
+from authsvc.signing import AccessTokenIssuer
 from authsvc.store import sessions
 from authsvc.store.database import Database
 from tests import make
@@ -126,8 +126,11 @@ async def test_whatever_is_not_good_is_inactive_and_nothing_else(
         issued(ours, tokens.issuer, tokens.audience, str(UUID(int=2))),
     ):
         assert await ask(client, credential, token) == INACTIVE, token
-    clock.advance(tokens.lifetime_seconds + LEEWAY_SECONDS)
-    assert await ask(client, credential, access) == INACTIVE
+    clock.advance(pair["expires_in"] - 1)
+    assert (await ask(client, credential, access))["active"]
+    clock.advance(1)
+    assert await ask(client, credential, access) == INACTIVE, "no leeway: `exp` has been told"
+    assert (await client.get("/api/auth/verify", headers=make.bearer(access))).status == 204
 
 
 async def test_after_a_logout_no_token_of_the_session_is_active(client: Client, credential: dict[str, str]) -> None:
