@@ -1,15 +1,17 @@
 """One step of a rotation: what becomes of each key, in which order, and when it is too early."""
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
 from authsvc import key_rotation
+from authsvc.config import Secret
 from authsvc.key_rotation import Rotation
-from authsvc.key_sets import read_key_set
+from authsvc.key_sets import read_key_set, refresh_secrets
 from tests.conftest import FrozenClock
-from tests.keys import jwk
+from tests.keys import jwk, tokens_of
 
 WAIT = 300 + 900 + 30
 
@@ -79,7 +81,34 @@ def test_a_set_without_states_keeps_its_signing_key_and_gets_a_next_one(clock: F
     assert previous == [{**jwk(name), "state": "previous"} for name in names[1:]]
     assert (after["state"], after["alg"]) == ("next", jwk(names[0])["alg"])
     assert rotation.became[0] == f"{current['kid']} signs as before."
-    assert all(sentence.endswith(" verifies as before.") for sentence in rotation.became[1:-1])
+    assert all(sentence.endswith(" verifies as before.") for sentence in rotation.became[1:-2])
+    assert rotation.became[-1].startswith("refresh_secrets is new, derived from these keys")
+
+
+def refresh_secrets_of(text: str) -> list[bytes]:
+    return refresh_secrets(dataclasses.replace(tokens_of("EC"), keys=Secret(text)))
+
+
+def test_a_new_set_has_a_refresh_secret_of_its_own_and_every_rotation_leaves_it(clock: FrozenClock) -> None:
+    first, other = (key_rotation.first_set("ES256", clock.now()) for _ in range(2))
+    (secret,) = refresh_secrets_of(first)
+    assert len(secret) == 32
+    assert secret not in refresh_secrets_of(other)
+    text = first
+    for _ in range(4):
+        text = rotate(text, clock).text
+        assert json.loads(text)["refresh_secrets"] == json.loads(first)["refresh_secrets"]
+
+
+@pytest.mark.parametrize("names", [["EC"], ["EC", "RSA"], ["RSA", "EC2", "EC"]])
+def test_a_set_without_refresh_secrets_keeps_those_that_were_derived(clock: FrozenClock, names: list[str]) -> None:
+    text = json.dumps({"keys": [jwk(name) for name in names]})
+    derived = refresh_secrets_of(text)
+    assert len(derived) == len(names)
+    for _ in range(4):
+        text = rotate(text, clock).text
+        assert refresh_secrets_of(text) == derived
+    assert not {key["kid"] for key in keys_of(text)} & {jwk(name)["kid"] for name in names}
 
 
 def test_an_algorithm_that_was_chosen_stays(clock: FrozenClock) -> None:
@@ -101,13 +130,23 @@ def test_a_key_is_kept_whole_and_so_is_the_rest_of_the_set(clock: FrozenClock) -
     assert keys_of(after)[0] == {**keys_of(before)[1], "state": "current", "since": now}
 
 
-@pytest.mark.parametrize("seconds, warns", [(-60, True), (0, True), (WAIT - 1, True), (WAIT, False)])
-def test_a_rotation_that_comes_too_early_is_warned_of(clock: FrozenClock, seconds: int, warns: bool) -> None:  # noqa: FBT001 - a column of the table
+@pytest.mark.parametrize("seconds", [-60, 0, 1, WAIT - 1])
+def test_a_rotation_that_comes_too_early_is_refused_unless_it_is_forced(clock: FrozenClock, seconds: int) -> None:
     text = rotate(key_rotation.first_set("ES256", clock.now()), clock).text
     clock.advance(seconds - WAIT)
-    warning = rotate(text, clock).warning
-    assert (warning is not None) == warns
-    assert warning is None or warning.startswith(f"The last rotation was {max(seconds, 0)} seconds ago, which is less")
+    ago, left = max(seconds, 0), WAIT - seconds
+    with pytest.raises(ValueError, match=rf"^was rotated {ago} seconds ago: .*; wait {left} seconds more, or give --f"):
+        rotate(text, clock)
+    forced = key_rotation.rotate(text, algorithm=None, lifetime_seconds=900, now=clock.now(), force=True)
+    assert sorted(states_of(forced.text).values()) == ["current", "next", "previous"]
+    assert forced.warning is not None
+    assert forced.warning.startswith(f"the set was rotated {ago} seconds ago: ")
+    assert f"wait {left} seconds more before you roll" in forced.warning
+
+
+def test_a_rotation_that_comes_in_time_is_not_warned_of(clock: FrozenClock) -> None:
+    text = rotate(key_rotation.first_set("ES256", clock.now()), clock).text
+    assert rotate(text, clock).warning is None
 
 
 def test_to_add_a_next_key_is_never_too_early(clock: FrozenClock) -> None:

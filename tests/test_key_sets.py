@@ -87,12 +87,25 @@ def without(key: dict[str, str], *members: str) -> dict[str, str]:
     return {name: value for name, value in key.items() if name not in members}
 
 
+def with_zeros(text: str) -> str:
+    """Return the same number with zeros in front."""
+    return key_sets.base64url(b"\0\0" + base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+
+
+def spare_bit(text: str) -> str:
+    """Return another spelling of the same bytes: the last of 43 characters has two bits too many."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return text[:-1] + alphabet[alphabet.index(text[-1]) + 1]
+
+
 def bad_members() -> list[tuple[object, str]]:
     good = jwk("EC")
     unusable = "holds key 1 that is neither ES256 (P-256) nor RS256, or not for signatures"
     broken = "holds key 1 that cannot be used ("
     no_text = "holds key 1 whose numbers are not base64url texts (RFC 7518 §6)"
     kid = "holds key 1 whose kid is not a text of 1 to 128 characters"
+    length = "holds key 1 whose x, y or d has not 32 bytes (RFC 7518 §6.2)"
+    zero = "holds key 1 whose n or e begins with a zero byte (RFC 7518 §6.3)"
     half = "cannot sign with key 1: d is broken, or belongs to another public key"
     return [
         (5, "holds key 1 that is no JWK"),
@@ -119,7 +132,11 @@ def bad_members() -> list[tuple[object, str]]:
         ({**good, "x": good["x"] + "\n"}, no_text),
         ({**good, "x": " " + good["x"]}, no_text),
         ({**good, "x": "AAAA"}, broken),
+        ({**good, "x": spare_bit(good["x"])}, no_text),
         ({**good, "y": jwk("EC2")["y"]}, broken),
+        *(({**good, part: with_zeros(good[part])}, length) for part in ("x", "y", "d")),
+        ({**jwk("RSA"), "n": with_zeros(jwk("RSA")["n"])}, zero),
+        ({**jwk("RSA"), "e": "AAEAAQ"}, zero),
         (without(jwk("RSA"), "e"), broken),
         ({**jwk("RSA"), "e": "AQ"}, broken),
         (other_curve(), "holds key 1 on another curve than P-256, which ES256 means (RFC 7518 §3.4)"),
@@ -131,7 +148,8 @@ def bad_members() -> list[tuple[object, str]]:
         (without(good, "d"), "cannot sign with key 1: it has no member d"),
         ({**good, "d": jwk("EC2")["d"]}, half),
         ({**good, "d": "!"}, no_text),
-        ({**good, "d": "AAAA"}, half),
+        ({**good, "d": "AAAA"}, length),
+        ({**good, "d": key_sets.base64url(b"\0" * 32)}, half),
         ({**good, "d": 5}, no_text),
         ({**without(jwk("RSA"), "p", "q", "dp", "dq", "qi"), "d": "AQAB"}, half),
     ]
@@ -220,6 +238,41 @@ def test_states_that_make_no_sense_are_one_sentence(members: list[dict[str, Any]
         read_key_set(json.dumps({"keys": members}))
 
 
+REFRESH_SECRET = key_sets.base64url(b"r" * 32)
+
+
+def with_refresh_secrets(value: object) -> str:
+    return json.dumps({"keys": [jwk("EC")], "refresh_secrets": value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 5, REFRESH_SECRET, {}, [], [None], [5], [[REFRESH_SECRET]]),
+        *([""], [REFRESH_SECRET[:-2]], [key_sets.base64url(b"r" * 31)], [REFRESH_SECRET, "short"]),
+        # Other spellings: what one reader skips another one counts.
+        *([REFRESH_SECRET + "="], [REFRESH_SECRET + "\n"], [REFRESH_SECRET[:-1] + "J"], [REFRESH_SECRET + "AA"]),
+    ],
+)
+def test_refresh_secrets_that_are_none_are_one_sentence_that_tells_no_secret(value: object) -> None:
+    sentence = "holds refresh_secrets that are no list of base64url texts of at least 32 bytes each"
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        read_key_set(with_refresh_secrets(value))
+
+
+def test_refresh_secrets_are_taken_before_what_is_derived_and_never_published() -> None:
+    tokens = tokens_of("EC")
+    derived = key_sets.refresh_secrets(tokens)
+    assert derived == key_sets.derived_keys(tokens, b"refresh token")
+    other = key_sets.base64url(b"s" * 48)
+    tokens = dataclasses.replace(tokens, keys=Secret(with_refresh_secrets([REFRESH_SECRET, other])))
+    assert key_sets.refresh_secrets(tokens) == [b"r" * 32, b"s" * 48]
+    assert load_keys(tokens).published() == load_keys(tokens_of("EC")).published()
+    # Not a secret for other purposes too.
+    assert key_sets.derived_keys(tokens, b"form token") == key_sets.derived_keys(tokens_of("EC"), b"form token")
+    assert key_sets.refresh_secrets(tokens_of("HMAC")) == key_sets.derived_keys(tokens_of("HMAC"), b"refresh token")
+
+
 def test_a_previous_key_may_be_public() -> None:
     members = [*in_states("current"), without({**jwk("EC2"), "state": "previous"}, "d")]
     assert len(read_key_set(json.dumps({"keys": members})).verification) == 2
@@ -264,6 +317,23 @@ def test_published_keys_of_other_kinds_are_left_out() -> None:
     good = without(jwk("EC"), "d")
     bad = [member for member, sentence in bad_members() if sentence.startswith("holds")]
     assert list(read_published_keys({"keys": [*bad, good, None]})) == [good["kid"]]
+
+
+def test_a_published_set_without_a_usable_key_is_refused() -> None:
+    bad = [member for member, sentence in bad_members() if sentence.startswith("holds")]
+    for members in ([], bad):
+        with pytest.raises(ValueError, match=r"^holds no key for signatures with ES256 or RS256$"):
+            read_published_keys({"keys": members})
+
+
+def test_a_published_set_with_two_keys_of_one_kid_is_refused() -> None:
+    """Which of them counted would be chance."""
+    first = without(jwk("EC"), "d")
+    for second in (first, {**without(jwk("EC2"), "d"), "kid": first["kid"]}):
+        with pytest.raises(ValueError, match=r"^holds two keys with the same kid$"):
+            read_published_keys({"keys": [first, second]})
+    other_use = {**jwk("EC2"), "kid": first["kid"], "use": "enc"}
+    assert list(read_published_keys({"keys": [first, other_use]})) == [first["kid"]]
 
 
 def test_secrets_for_other_purposes_are_stable_and_apart() -> None:

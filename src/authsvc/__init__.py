@@ -4,13 +4,14 @@ The house, top floor first; a floor imports only the floors below it (`make chec
 
     __main__     the command line: the only reader of os.environ and argv
     commands/    what the larger commands say: users, journal, sweep
-    dev operations server key_rotation     what its commands do: a database, users, two ports, the next keys
+    dev operations server                  what its commands do: a database, users, two ports
     app          the composition: Config in, web.Application out
     web/         HTTP: doors (JSON and form side by side), guard, problems, pages
     middleware   the guard for other services, against our published keys
     import_files                           reading a file of users
     flows/       what the service does for somebody: no HTTP and no SQL in it
     session_tokens reauthentication        what several flows do the same way
+    key_rotation                           the next key set
     store/ passwords signing metrics       one door to each outside thing
     key_sets                               the keys that sign and verify: the other half of the door to python-jose
     clock entropy emails password_policy events refusals config logs resources strict_json embedded    words

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -108,12 +109,13 @@ def generate(algorithm: str, output: Path | None) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this new file, mode 0600; else print.")
 @click.option("--in-place", is_flag=True, help="Replace FILE, whole or not at all.")
 @click.option("--algorithm", type=ALGORITHMS, help="Of the new key. Default: that of the key which signs now.")
-def rotate(file: Path | None, output: Path | None, algorithm: str | None, *, in_place: bool) -> None:
+@click.option("--force", is_flag=True, help="Also too early after the last rotation, as when a key leaked.")
+def rotate(file: Path | None, output: Path | None, algorithm: str | None, *, in_place: bool, force: bool) -> None:
     """Make the next JWK set of FILE, by default of AUTHSVC_JWT_KEYS_FILE or AUTHSVC_JWT_KEYS.
 
     The previous key goes, the current one only verifies, the next one signs, and a new next one is published. A set
-    without a next key gets one, and nothing else. Standard error says what became of each key, and how long to wait
-    until the next rotation: see docs/key-rotation.md.
+    without a next key gets one, and no key moves. Standard error says what became of each key, and how long to wait
+    until the next rotation; one that comes too early is refused. See docs/key-rotation.md.
     """
     if in_place and output is not None:
         _fail("--in-place and --output are both given: keep one.")
@@ -121,13 +123,18 @@ def rotate(file: Path | None, output: Path | None, algorithm: str | None, *, in_
     if in_place and source.file is None:
         _fail("--in-place needs a file: name it, or set AUTHSVC_JWT_KEYS_FILE.")
     lifetime = operations.token_lifetime(os.environ)
-    try:
-        rotation = key_rotation.rotate(
-            source.text, algorithm=algorithm, lifetime_seconds=lifetime, now=SystemClock().now()
-        )
-    except ValueError as error:
-        _fail(f"{source.name} {error}.")
-    _put(rotation.text, source.file if in_place else output, replace=in_place)
+    with operations.alone_with(source.file) if in_place and source.file else nullcontext():
+        try:
+            rotation = key_rotation.rotate(
+                source.read(),
+                algorithm=algorithm,
+                lifetime_seconds=lifetime,
+                now=SystemClock().now(),
+                force=force,
+            )
+        except ValueError as error:
+            _fail(f"{source.name} {error}.")
+        _put(rotation.text, source.file if in_place else output, replace=in_place)
     for sentence in (*rotation.became, rotation.advice):
         click.echo(sentence, err=True)
     if rotation.warning:

@@ -213,7 +213,7 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
     register = Register(database, passwords, policy, clock, entropy)
     login = Login(database, passwords, rooms.tokens, clock, entropy)
     change_password = ChangePassword(database, passwords, policy, clock)
-    introspect = Introspect(rooms.reader, flows.session_check, rooms.tokens, database, clock)
+    introspect = Introspect(rooms.reader, flows.session_check.ask, rooms.tokens, database, clock)
     revoke = Revoke(rooms.reader, rooms.tokens.refresh_tokens, database)
     return [
         *RegisterDoor(register, forms).routes(),
@@ -244,7 +244,7 @@ def refresh_keys(config: Config) -> list[bytes]:
     """Return the secrets that refresh tokens are made with: the first makes them, all check them."""
     secret = config.sessions.refresh_secret
     if secret is None:
-        return key_sets.derived_keys(config.tokens, b"refresh token")
+        return key_sets.refresh_secrets(config.tokens)
     return [part.encode() for part in secret.reveal().split()]
 
 

@@ -141,7 +141,7 @@ class Sessions:
         hmac_secrets,
         None,
         "Secret of at least 32 bytes that refresh tokens are made with. Several, separated by spaces: the first makes"
-        " them, all check them. Default: derived from the signing keys.",
+        " them, all check them. Default: `refresh_secrets` of the JWK set; without them, derived from the keys.",
     )
     lifetime_seconds: int = variable(
         "AUTHSVC_SESSION_SECONDS",

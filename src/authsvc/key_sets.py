@@ -5,7 +5,7 @@ each key is looked at here before it is built, probed after, and has one excepti
 
 A private JWK may say its `state`: *next* (published, does not sign yet), *current* (signs) or *previous* (verifies
 only); key_rotation.py turns one into the other. All of them verify: another instance may be a rotation ahead or
-behind.
+behind. The set may hold `refresh_secrets`, which outlive the keys (RFC 7517 §5: more members may stand in a set).
 """
 
 import base64
@@ -29,12 +29,20 @@ from authsvc.config import Tokens
 
 NEXT, CURRENT, PREVIOUS = STATES = ("next", "current", "previous")
 
+REFRESH_SECRETS = "refresh_secrets"
+"""Secrets that refresh tokens are made with, in base64url: the first makes them, all check them. Never published."""
+SECRET_BYTES = 32
+
+MAX_AGE_SECONDS = 300
+"""How long services may keep the published set without asking again (RFC 9111 §5.2.2.1, max-age)."""
+
 _PUBLIC_MEMBERS = {"ES256": ("kty", "crv", "x", "y"), "RS256": ("kty", "n", "e")}
 # Modulo these 65537 is no generator (Nemec et al., The Return of Coppersmith's Attack, 2017).
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_MATERIAL = ("crv", "x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
+_NUMBERS = ("x", "y", "d", "n", "e", "p", "q", "dp", "dq", "qi")
 _ONE_STATE = "one of next, current, previous"
+_REFRESH_TOKEN = b"refresh token"
 _NOT_A_KEY = (JOSEError, ValueError, TypeError, KeyError, AttributeError)
 
 
@@ -119,13 +127,43 @@ def derived_keys(settings: Tokens, purpose: bytes) -> list[bytes]:
     the next key gives one too.
     """
     if settings.keys is not None:
-        members = json.loads(settings.keys.reveal())["keys"]
-        signing = states_of(members).index(CURRENT)
-        in_order = [members[signing], *members[:signing], *members[signing + 1 :]]
-        secrets = [str(member["d"]) for member in in_order if "d" in member]
-    else:
-        secrets = [settings.secret.reveal()] if settings.secret is not None else []
-    return [hmac.digest(secret.encode(), b"authsvc " + purpose, "sha256") for secret in secrets]
+        return _derived_from_keys(json.loads(settings.keys.reveal()), purpose)
+    return [_derived(settings.secret.reveal(), purpose)] if settings.secret is not None else []
+
+
+def refresh_secrets(settings: Tokens) -> list[bytes]:
+    """Return the secrets that refresh tokens are made with: the first makes them, all check them."""
+    if settings.keys is not None:
+        return refresh_secrets_of(json.loads(settings.keys.reveal()))
+    return derived_keys(settings, _REFRESH_TOKEN)
+
+
+def refresh_secrets_of(document: Mapping[str, Any]) -> list[bytes]:
+    """Return the `refresh_secrets` of a private JWK set; where it has none, what is derived from its keys.
+
+    Raises:
+        ValueError: a sentence on what is wrong with them.
+    """
+    if REFRESH_SECRETS not in document:
+        return _derived_from_keys(document, _REFRESH_TOKEN)
+    texts = document[REFRESH_SECRETS]
+    secrets = [_octets(text) for text in texts] if isinstance(texts, list) else []
+    if not secrets or min(map(len, secrets)) < SECRET_BYTES:
+        raise ValueError(
+            f"holds {REFRESH_SECRETS} that are no list of base64url texts of at least {SECRET_BYTES} bytes each"
+        )
+    return secrets
+
+
+def _derived_from_keys(document: Mapping[str, Any], purpose: bytes) -> list[bytes]:
+    members = document["keys"]
+    signing = states_of(members).index(CURRENT)
+    in_order = [members[signing], *members[:signing], *members[signing + 1 :]]
+    return [_derived(str(member["d"]), purpose) for member in in_order if "d" in member]
+
+
+def _derived(secret: str, purpose: bytes) -> bytes:
+    return hmac.digest(secret.encode(), b"authsvc " + purpose, "sha256")
 
 
 def read_key_set(text: str) -> KeySet:
@@ -134,7 +172,8 @@ def read_key_set(text: str) -> KeySet:
     Raises:
         ValueError: a sentence on what is wrong with it.
     """
-    members: list[dict[str, Any]] = json.loads(text)["keys"]
+    document: dict[str, Any] = json.loads(text)
+    members: list[dict[str, Any]] = document["keys"]
     verification: dict[str, VerificationKey] = {}
     for number, member in enumerate(members, start=1):
         key = _verification_key(member, f"key {number}")
@@ -149,6 +188,7 @@ def read_key_set(text: str) -> KeySet:
         for number, state in enumerate(states)
         if state != PREVIOUS
     }
+    refresh_secrets_of(document)
     return KeySet(private[CURRENT], MappingProxyType(verification))
 
 
@@ -191,7 +231,7 @@ def read_published_keys(document: object) -> dict[str, VerificationKey]:
     """Return the usable keys of a public JWK set, by `kid`; those of other kinds and uses are left out.
 
     Raises:
-        ValueError: it is no JWK set.
+        ValueError: it is no JWK set, has no usable key, or has two with the same `kid`.
     """
     members = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list):
@@ -202,7 +242,11 @@ def read_published_keys(document: object) -> dict[str, VerificationKey]:
             key = _verification_key(member, "a key")
         except ValueError:
             continue
+        if key.kid in keys:
+            raise ValueError("holds two keys with the same kid")
         keys[key.kid] = key
+    if not keys:
+        raise ValueError("holds no key for signatures with ES256 or RS256")
     return keys
 
 
@@ -223,8 +267,7 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         raise ValueError(f"holds {name} that is neither ES256 (P-256) nor RS256, or not for signatures")
     # python-jose takes a number for a length: {"x": 34359738368} would ask for 32 GiB. In a text it skips what is not
     # base64url; that would be published as it stands.
-    texts = [member[part] for part in _MATERIAL if part in member]
-    if not all(isinstance(text, str) and _SEGMENT.fullmatch(text) for text in texts):
+    if not all(_octets(member[part]) for part in _NUMBERS if part in member):
         raise ValueError(f"holds {name} whose numbers are not base64url texts (RFC 7518 §6)")
     public = {part: member[part] for part in _PUBLIC_MEMBERS[algorithm] if part in member}
     try:
@@ -234,12 +277,22 @@ def _verification_key(member: object, name: str) -> VerificationKey:
         raise ValueError(f"holds {name} that cannot be used ({type(error).__name__})") from None
     if isinstance(prepared, ec.EllipticCurvePublicKey) and not isinstance(prepared.curve, ec.SECP256R1):
         raise ValueError(f"holds {name} on another curve than P-256, which ES256 means (RFC 7518 §3.4)")  # noqa: TRY004 - a value of the configuration
+    _check_lengths(member, algorithm, name)
     if isinstance(prepared, rsa.RSAPublicKey):
         _check_modulus(prepared.public_numbers().n, name)
     kid = member.get("kid", thumbprint(public))
     if not isinstance(kid, str) or not kid.isprintable() or not 1 <= len(kid) <= 128:  # noqa: PLR2004 - ours are 43 characters
         raise ValueError(f"holds {name} whose kid is not a text of 1 to 128 characters")
     return VerificationKey(kid, algorithm, key, {**public, "kid": kid, "alg": algorithm, "use": "sig"})
+
+
+def _check_lengths(member: Mapping[str, Any], algorithm: str, name: str) -> None:
+    """Refuse zeros in front: another thumbprint would name the same key, and stricter readers would not take it."""
+    numbers = {part: _octets(member[part]) for part in _NUMBERS if part in member}
+    if algorithm == "ES256" and {len(numbers[part]) for part in ("x", "y", "d") if part in numbers} != {32}:
+        raise ValueError(f"holds {name} whose x, y or d has not 32 bytes (RFC 7518 §6.2)")
+    if algorithm == "RS256" and any(numbers[part].startswith(b"\0") for part in ("n", "e")):
+        raise ValueError(f"holds {name} whose n or e begins with a zero byte (RFC 7518 §6.3)")
 
 
 def _check_modulus(modulus: int, name: str) -> None:
@@ -271,6 +324,17 @@ def generate_key(algorithm: str) -> dict[str, str]:
 def base64url(data: bytes) -> str:
     """Return `data` in base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _octets(text: object) -> bytes:
+    """Return what a base64url text says in its one spelling (RFC 4648 §3.5); nothing for any other text."""
+    if not isinstance(text, str) or not _SEGMENT.fullmatch(text):
+        return b""
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return b""
+    return data if base64url(data) == text else b""
 
 
 def _pem(private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:

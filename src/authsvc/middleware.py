@@ -10,7 +10,6 @@ Every route needs a valid bearer, but those whose handler is marked `@public`; a
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -55,13 +54,14 @@ def require_jwt(
 
     Keys come from `jwks_url` (default: the issuer's /.well-known/jwks.json). They are fetched at the first request,
     again after `refresh_seconds`, and when a token names an unknown key: never more often than each `retry_seconds`,
-    and never twice at once. While the issuer is away the last good keys stay in use. Refusals are problem documents
-    with the challenge of RFC 6750 §3; 503 where no key was ever had.
+    and never twice at once. While the issuer is away, or what it answers is no key set, has no usable key, or has two
+    with one `kid`, the last good keys stay in use. Refusals are problem documents with the challenge of RFC 6750 §3;
+    503 where no key was ever had.
     """
-    reader = AccessTokenReader({}, issuer=issuer, audience=audience, clock=clock or SystemClock())
-    keys = _PublishedKeys(
-        reader, jwks_url or f"{issuer.rstrip('/')}/.well-known/jwks.json", refresh_seconds, retry_seconds
-    )
+    clock = clock or SystemClock()
+    reader = AccessTokenReader({}, issuer=issuer, audience=audience, clock=clock)
+    url = jwks_url or f"{issuer.rstrip('/')}/.well-known/jwks.json"
+    keys = _PublishedKeys(reader, url, refresh_seconds, retry_seconds, clock)
     problems, entropy = Problems(issuer), SystemEntropy()
 
     @web.middleware
@@ -80,12 +80,16 @@ def require_jwt(
 class _PublishedKeys:
     """Follows a JWK set."""
 
-    def __init__(self, reader: AccessTokenReader, url: str, refresh_seconds: float, retry_seconds: float) -> None:
+    def __init__(
+        self, reader: AccessTokenReader, url: str, refresh_seconds: float, retry_seconds: float, clock: Clock
+    ) -> None:
         self._reader = reader
         self._url = url
         self._refresh_seconds = refresh_seconds
         self._retry_seconds = retry_seconds
+        self._clock = clock
         self._lock = asyncio.Lock()
+        self._fetched = 0
         self._tried_at = self._fetched_at = float("-inf")
 
     async def read(self, token: str | None) -> Identity:
@@ -98,10 +102,9 @@ class _PublishedKeys:
         """
         if token is None:
             raise MissingCredentials
-        is_first = self._fetched_at == float("-inf")
-        is_due = time.monotonic() - self._fetched_at > self._refresh_seconds
+        is_due = self._clock.steady() - self._fetched_at >= self._refresh_seconds
         # One request waits for the refresh; the others go on with the keys there are.
-        if is_first or (is_due and not self._lock.locked()):
+        if not self._fetched or (is_due and not self._lock.locked()):
             await self._fetch()
         try:
             return self._reader.read(token)
@@ -114,23 +117,27 @@ class _PublishedKeys:
             raise InvalidToken from None
 
     def _refusal(self) -> Refusal:
-        return Unavailable(round(self._retry_seconds) or 1) if self._fetched_at == float("-inf") else InvalidToken()
+        return InvalidToken() if self._fetched else Unavailable(round(self._retry_seconds) or 1)
 
     async def _fetch(self) -> bool:
         """Fetch the keys unless that was just tried; return whether there may be new ones."""
-        asked_at = time.monotonic()
+        fetched = self._fetched
         async with self._lock:
-            if self._fetched_at >= asked_at:
+            if self._fetched != fetched:
                 return True  # somebody else did, while this one waited
-            if time.monotonic() - self._tried_at < self._retry_seconds:
+            if self._clock.steady() - self._tried_at < self._retry_seconds:
                 return False
-            self._tried_at = time.monotonic()
+            self._tried_at = self._clock.steady()
             try:
                 self._reader.replace_keys(read_published_keys(await _get_json(self._url)))
-            except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
+            except (aiohttp.ClientError, OSError) as error:
                 structlog.get_logger().warning("jwks_unavailable", error=type(error).__name__)
                 return False
-            self._fetched_at = time.monotonic()
+            except (ValueError, RecursionError) as error:
+                structlog.get_logger().warning("jwks_refused", reason=str(error))
+                return False
+            self._fetched += 1
+            self._fetched_at = self._clock.steady()
             return True
 
 

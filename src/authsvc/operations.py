@@ -1,12 +1,13 @@
 """What the operator's commands do: the same flows as the service, on a pool of their own."""
 
 import asyncio
+import fcntl
 import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -81,18 +82,18 @@ async def import_users(config: Config, file: Path) -> ImportResult:
 
 @dataclass(frozen=True)
 class KeySource:
-    """A private JWK set as an operator named it."""
+    """Where an operator's private JWK set is: in a file, or in a variable."""
 
     name: str
     file: Path | None
-    text: str = field(repr=False)
+    _given: str = field(repr=False)
 
     @classmethod
     def of(cls, environ: Mapping[str, str], file: Path | None) -> Self:
         """Return the set in `file`, or the one that `serve` would take from `environ`.
 
         Raises:
-            OperationError: there is none, or it cannot be read.
+            OperationError: there is none.
         """
         given, named = environ.get("AUTHSVC_JWT_KEYS"), environ.get("AUTHSVC_JWT_KEYS_FILE")
         if file is None and given and named:
@@ -102,11 +103,51 @@ class KeySource:
         if file is None and not named:
             raise OperationError("There are no keys to rotate: name their file, or set AUTHSVC_JWT_KEYS_FILE.")
         path = file or Path(named or "")
+        return cls(str(path), path, "")
+
+    def read(self) -> str:
+        """Return the set as it is now.
+
+        Raises:
+            OperationError: the file cannot be read.
+        """
+        if self.file is None:
+            return self._given
         try:
-            return cls(str(path), path, path.read_text("utf-8"))
+            return self.file.read_text("utf-8")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise OperationError(f"{path} cannot be read ({reason}).") from None
+            raise OperationError(f"{self.name} cannot be read ({reason}).") from None
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Wait until nobody else is alone with a file of the same folder, and be it meanwhile.
+
+    The folder is locked and not the file, which is replaced: who waited for that would have the lock of one that is
+    gone. The lock ends with the process, however that ends.
+
+    Raises:
+        OperationError: the folder cannot be opened or locked.
+    """
+    try:
+        handle = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OperationError(f"{path} cannot be read ({error.strerror}).") from None
+    try:
+        _lock(handle, path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        raise OperationError(
+            f"The folder of {path} cannot be locked ({error.strerror}): write a new file with --output."
+        ) from None
 
 
 def token_lifetime(environ: Mapping[str, str]) -> int:

@@ -1,25 +1,29 @@
 """`authsvc keys rotate`."""
 
+import fcntl
 import json
 import os
+import re
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from authsvc import key_sets
-from tests.cli.conftest import Run
+from tests.cli.conftest import AUTHSVC, Run, environment
 
 SET = json.dumps({"keys": [key_sets.generate_key("ES256")]})
 
 
 @pytest.fixture
 def file(tmp_path: Path, call: Run) -> Path:
-    """A file that was made and rotated once, as an operator does."""
+    """A file that was made and rotated once, as an operator does, and long enough ago to be rotated again."""
     path = tmp_path / "keys.json"
     assert call("keys", "generate", "--output", path, settings={}).returncode == 0
     assert call("keys", "rotate", path, "--in-place", settings={}).returncode == 0
+    path.write_text(re.sub(r'"since": \d+', '"since": 1000000000', path.read_text()))
     return path
 
 
@@ -33,10 +37,9 @@ def test_the_next_set_is_printed_and_what_became_of_the_keys_is_said(call: Run, 
     assert done.returncode == 0
     assert states_of(done.stdout) == ["current", "next", "previous"]
     assert key_sets.read_key_set(done.stdout).signing.kid == json.loads(before)["keys"][1]["kid"]
-    *became, advice, warning = done.stderr.splitlines()
+    *became, advice = done.stderr.splitlines()
     assert len(became) == 3
     assert advice.startswith("Roll this set out to every instance. Then wait at least 1230 seconds")
-    assert warning.startswith("Warning: The last rotation was ")
     assert not any(key["d"] in done.stderr for key in json.loads(done.stdout)["keys"])
     assert file.read_text() == before
 
@@ -46,6 +49,63 @@ def test_a_file_is_replaced_whole_and_stays_its_owners(call: Run, file: Path) ->
     assert states_of(file.read_text()) == ["current", "next", "previous"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [each.name for each in file.parent.iterdir()] == ["keys.json"]
+
+
+TOO_EARLY = (
+    r"was rotated \d+ seconds ago: services may not know the key that signs next, and good tokens of the key that"
+)
+
+
+@pytest.mark.parametrize("way", [[], ["--in-place"], ["--output", "NEW"]], ids=["print", "in-place", "output"])
+def test_a_rotation_too_early_is_refused_with_the_seconds_left(call: Run, file: Path, way: list[str]) -> None:
+    assert call("keys", "rotate", file, "--in-place", settings={}).returncode == 0
+    before = file.read_text()
+    arguments = [str(file.with_name("new.json")) if each == "NEW" else each for each in way]
+    done = call("keys", "rotate", file, *arguments, settings={})
+    assert (done.returncode, done.stdout, file.read_text()) == (1, "", before)
+    (sentence,) = done.stderr.splitlines()
+    assert re.match(rf"authsvc: {re.escape(str(file))} {TOO_EARLY}", sentence)
+    assert re.search(r"; wait \d+ seconds more, or give --force\.$", sentence)
+    assert [each.name for each in file.parent.iterdir()] == ["keys.json"]
+
+
+def test_who_must_can_rotate_too_early_and_is_warned(call: Run, file: Path) -> None:
+    assert call("keys", "rotate", file, "--in-place", settings={}).returncode == 0
+    signing = json.loads(file.read_text())["keys"][1]["kid"]
+    done = call("keys", "rotate", file, "--in-place", "--force", settings={})
+    assert done.returncode == 0
+    assert key_sets.read_key_set(file.read_text()).signing.kid == signing
+    assert re.match(rf"Warning: the set {TOO_EARLY}", done.stderr.splitlines()[-1])
+
+
+def test_of_several_who_rotate_at_once_one_does_and_the_others_are_refused(file: Path) -> None:
+    """Turned twice, a key would sign that nobody has published."""
+    published = json.loads(file.read_text())["keys"][1]["kid"]
+    # RSA takes a second to make a key: all of them have begun before the first is done.
+    command = [*AUTHSVC, "keys", "rotate", str(file), "--in-place", "--algorithm", "RS256"]
+    at_once = [
+        subprocess.Popen(command, env=environment({}), stderr=subprocess.PIPE, text=True, start_new_session=True)
+        for _ in range(6)
+    ]
+    said = [process.communicate()[1] for process in at_once]
+    assert sorted(process.returncode for process in at_once) == [0, 1, 1, 1, 1, 1], said
+    assert sum(re.search(TOO_EARLY, text) is not None for text in said) == 5, said
+    assert states_of(file.read_text()) == ["current", "next", "previous"]
+    assert key_sets.read_key_set(file.read_text()).signing.kid == published
+    assert [each.name for each in file.parent.iterdir()] == ["keys.json"]
+
+
+def test_a_folder_without_locks_is_one_sentence(call: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_handle: int, _operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    before = file.read_text()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    done = call("keys", "rotate", file, "--in-place", settings={})
+    assert done.stderr == (
+        f"authsvc: The folder of {file} cannot be locked (Operation not supported): write a new file with --output.\n"
+    )
+    assert (done.returncode, file.read_text()) == (1, before)
 
 
 def test_who_could_read_the_file_can_read_the_next(call: Run, file: Path) -> None:

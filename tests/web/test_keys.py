@@ -2,8 +2,11 @@
 
 import dataclasses
 import hashlib
+import json
+from collections.abc import Awaitable
 
 import pytest
+from aiohttp import ClientResponse
 
 from authsvc import key_rotation
 from authsvc.config import Config, Secret
@@ -86,6 +89,49 @@ async def test_new_keys_have_a_new_etag(client: Client, config: Config, clock: F
     other = await serve(await composed(dataclasses.replace(config, tokens=tokens), clock))
     etag = (await client.get(JWKS)).headers["ETag"]
     assert (await other.get(JWKS, headers={"If-None-Match": etag})).status == 200
+
+
+@pytest.mark.parametrize("has_secrets", [True, False], ids=["a set with refresh_secrets", "a set from before"])
+async def test_a_refresh_token_outlives_every_key_of_its_time(
+    config: Config,
+    clock: FrozenClock,
+    serve: Serve,
+    has_secrets: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    def with_keys(text: str) -> Config:
+        return dataclasses.replace(config, tokens=dataclasses.replace(config.tokens, keys=Secret(text)))
+
+    def refresh(client: Client, token: str) -> Awaitable[ClientResponse]:
+        return client.post("/api/auth/refresh", json={"refresh_token": token})
+
+    text = key_rotation.first_set("ES256", clock.now())
+    if not has_secrets:
+        text = json.dumps({"keys": json.loads(text)["keys"]})
+    before = await serve(await composed(with_keys(text), clock))
+    await make.user(before)
+    token = (await make.tokens(before))["refresh_token"]
+    for _ in range(5):
+        clock.advance(1230)
+        text = key_rotation.rotate(text, algorithm=None, lifetime_seconds=900, now=clock.now()).text
+    after = await serve(await composed(with_keys(text), clock))
+    renewed = await refresh(after, token)
+    assert renewed.status == 200
+    # And an instance that has not been restarted knows what the others make.
+    assert (await refresh(before, (await renewed.json())["refresh_token"])).status == 200
+
+
+async def test_the_refresh_secret_of_the_configuration_is_taken_before_that_of_the_keys(
+    config: Config, clock: FrozenClock, serve: Serve
+) -> None:
+    chosen = dataclasses.replace(config.sessions, refresh_secret=Secret("r" * 32))
+    clients = []
+    for _ in range(2):
+        keys = Secret(key_rotation.first_set("ES256", clock.now()))
+        tokens = dataclasses.replace(config.tokens, keys=keys)
+        clients.append(await serve(await composed(dataclasses.replace(config, tokens=tokens, sessions=chosen), clock)))
+    await make.user(clients[0])
+    token = (await make.tokens(clients[0]))["refresh_token"]
+    assert (await clients[1].post("/api/auth/refresh", json={"refresh_token": token})).status == 200
 
 
 async def test_the_metadata_tells_where_everything_is(config: Config, clock: FrozenClock, serve: Serve) -> None:

@@ -27,10 +27,13 @@ class ActiveRefreshToken:
 
 @dataclass(frozen=True)
 class Introspect:
-    """Looks at a token of either kind; `check` raises InvalidToken for a session that has ended."""
+    """Looks at a token of either kind; `ask` asks the database, and raises InvalidToken for a session that has ended.
+
+    What this instance remembers of ended sessions would do for a request; who introspects wants to know.
+    """
 
     reader: AccessTokenReader
-    check: Callable[[UUID], Awaitable[None]]
+    ask: Callable[[UUID], Awaitable[None]]
     tokens: SessionTokens
     database: Database
     clock: Clock
@@ -39,7 +42,7 @@ class Introspect:
         """Return what an active token says; None for any other, whatever is wrong with it.
 
         Raises:
-            DatabaseUnavailable: it takes the database to tell, and that does not answer.
+            DatabaseUnavailable: the database does not answer.
         """
         try:
             presented = self.tokens.refresh_tokens.read(token)
@@ -50,10 +53,11 @@ class Introspect:
     async def _access_token(self, token: str) -> Identity | None:
         try:
             identity = self.reader.read(token)
-            await self.check(identity.session_id)
+            await self.ask(identity.session_id)
         except (InvalidAccessTokenError, InvalidToken):
             return None
-        return identity
+        # The reader allows for clocks that differ; whoever is told `exp` must not be told that it is active after that.
+        return identity if self.clock.timestamp() < identity.expires_at else None
 
     async def _refresh_token(self, presented: RefreshToken) -> ActiveRefreshToken | None:
         now = self.clock.now()

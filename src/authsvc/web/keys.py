@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
+from authsvc.key_sets import MAX_AGE_SECONDS
 from authsvc.web.bodies import JSON
 from authsvc.web.routes import Answer, Route
 
 JWKS_PATH = "/.well-known/jwks.json"
-MAX_AGE_SECONDS = 300
 
 _CLIENT_AUTHENTICATION = ["client_secret_basic", "client_secret_post"]
 _VALIDATORS = {"ETag": "Names this version of the document.", "Cache-Control": "How long it may be kept."}
@@ -59,8 +59,9 @@ class KeysDoor:
     def metadata(self) -> dict[str, Any]:
         """Return the authorization server metadata (RFC 8414 §2).
 
-        There is no authorization and no token endpoint, so the lists of what they support are empty: without the second
-        one, two grants would count as supported. A shared secret has no JWK set.
+        There is no authorization and no token endpoint, so the lists of what they support are empty. §3.2 would leave
+        empty lists out, but §2 requires the first, and without the second two grants would count as supported. A shared
+        secret has no JWK set.
         """
         keys = {"jwks_uri": f"{self.public_url}{JWKS_PATH}"} if self.published["keys"] else {}
         return {
