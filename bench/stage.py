@@ -41,12 +41,13 @@ class Instance:
     """A running instance."""
 
     url: str
+    admin_url: str
     pid: int
 
-    def memory(self) -> int:
-        """Return its resident memory in bytes."""
+    def memory(self, kind: str = "VmRSS") -> int:
+        """Return its resident memory in bytes; the most there ever was for `VmHWM`."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ def _instance(stack: ExitStack, database_url: str, keys: str, settings: Mapping[
         "AUTHSVC_LOG_FORMAT": "json",
         **(settings or {}),
     }
-    ready = f"http://127.0.0.1:{admin_port}/readyz"
-    pid = _process(stack, [sys.executable, "-m", "authsvc", "serve"], environ, ready)
-    return Instance(f"http://127.0.0.1:{port}", pid)
+    admin_url = f"http://127.0.0.1:{admin_port}"
+    pid = _process(stack, [sys.executable, "-m", "authsvc", "serve"], environ, f"{admin_url}/readyz")
+    return Instance(f"http://127.0.0.1:{port}", admin_url, pid)
 
 
 def _process(stack: ExitStack, command: list[str], environ: Mapping[str, str], ready_url: str) -> int:

@@ -108,20 +108,30 @@ where subject = :subject and expires_at > :now and last_used_at > :idle_since
 order by last_used_at desc, id;
 
 -- name: live_session(id, now, idle_since)^
-select id, subject, counter, expires_at, last_used_at
-from sessions
-where id = :id and expires_at > :now and last_used_at > :idle_since;
+-- Always a row, which tells whether a standby answers: without an id where there is no such session.
+select sessions.id, subject, counter, expires_at, last_used_at, in_recovery
+from pg_is_in_recovery() as in_recovery
+left join sessions on sessions.id = :id and expires_at > :now and last_used_at > :idle_since;
 
--- name: revocations_since(transaction_id)
--- What transactions wrote that had not ended at the last look, and from which transaction the next look begins. The
--- first row has no session: there is always one.
+-- name: revocations_since(transaction_id, session_id, most)
+-- The next `most`, in the order of their transactions; the first row has no session, and there is always one. It tells
+-- from which transaction the next look begins, and which server answers. After a crash numbers that were not on disk yet
+-- are given out again: the statistics begin anew with it, while the postmaster may have lived on.
 select
-  null::uuid as session_id, null::timestamptz as expires_at,
-  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as next_transaction_id
+  null::bigint as transaction_id, null::uuid as session_id, null::timestamptz as expires_at,
+  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest_running,
+  pg_postmaster_start_time() as started_at,
+  (select stats_reset from pg_stat_bgwriter) as statistics_since,
+  pg_is_in_recovery() as in_recovery
 union all
-select session_id, expires_at, null
-from revocations
-where transaction_id >= :transaction_id::bigint::text::xid8;
+(
+  select transaction_id::text::bigint, session_id, expires_at, null::bigint, null::timestamptz, null::timestamptz, null::boolean
+  from revocations
+  where (revocations.transaction_id, session_id) > (:transaction_id::bigint::text::xid8, :session_id::uuid)
+  order by revocations.transaction_id, session_id
+  limit :most
+)
+order by transaction_id nulls first, session_id;
 
 -- name: sweep_sessions(after, most, over_since, idle_since)^
 -- Looks at the next `most` along the primary key: an index that finds the idle ones would cost each refresh a write.

@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,25 +11,38 @@ import pytest
 
 from authsvc.events import SessionEnded, UserRegistered
 from authsvc.refusals import DatabaseUnavailable
-from authsvc.revocations import BUCKET_SECONDS, CHUNK, GRACE_SECONDS, Revocations
+from authsvc.revocations import BUCKET_SECONDS, CHUNK, GRACE_SECONDS, NIL, PAUSE_SECONDS, START, Position, Revocations
 from tests.conftest import FrozenClock
 
-STALE_SECONDS = 5.0
+POLL_SECONDS, STALE_SECONDS = 60.0, 5.0
 DEAD, OTHER = UUID(int=1), UUID(int=2)
+SOMEWHERE: Position = (7, UUID(int=7))
+
+
+@dataclass(frozen=True)
+class Answer:
+    died: Sequence[tuple[UUID, datetime]] = ()
+    following: Position | None = None
+    oldest_running: int = 10
+    server: str = "one"
 
 
 class Feed:
-    """What a database would answer; remembers from where it was asked to begin."""
+    """What a database would answer, page by page, the last again and again; remembers what it was asked for."""
 
     def __init__(self) -> None:
-        self.answer: tuple[Iterable[tuple[UUID, datetime]], int] | Exception = ((), 10)
-        self.asked: list[int] = []
+        self.answers: list[Answer | Exception] = [Answer()]
+        self.asked: list[Position] = []
 
-    async def __call__(self, transaction_id: int) -> tuple[Iterable[tuple[UUID, datetime]], int]:
-        self.asked.append(transaction_id)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+    def will(self, *answers: Answer | Exception) -> None:
+        self.answers = list(answers)
+
+    async def __call__(self, after: Position) -> Answer:
+        self.asked.append(after)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 @pytest.fixture
@@ -38,7 +52,7 @@ def feed() -> Feed:
 
 @pytest.fixture
 def revocations(feed: Feed, clock: FrozenClock) -> Revocations:
-    return Revocations(feed, clock, poll_seconds=0.01, stale_seconds=STALE_SECONDS)
+    return Revocations(feed, clock, POLL_SECONDS, STALE_SECONDS)
 
 
 def in_(clock: FrozenClock, seconds: float) -> datetime:
@@ -53,16 +67,27 @@ def test_before_the_first_look_nothing_is_known_and_it_says_so(revocations: Revo
 
 async def test_each_look_begins_where_the_one_before_said(feed: Feed, revocations: Revocations) -> None:
     await revocations.refresh()
-    feed.answer = ((), 12)
+    feed.will(Answer(oldest_running=12))
     await revocations.refresh()
     await revocations.refresh()
-    assert feed.asked == [0, 10, 12]
+    assert feed.asked == [START, (10, NIL), (12, NIL)]
+
+
+async def test_the_next_look_begins_at_what_ran_when_the_first_page_was_read(
+    feed: Feed, revocations: Revocations
+) -> None:
+    """By the last page it may have committed, to a place among the pages before."""
+    feed.will(Answer(following=SOMEWHERE), Answer(following=(8, DEAD), oldest_running=11), Answer(oldest_running=12))
+    await revocations.refresh()
+    assert feed.asked == [START, SOMEWHERE, (8, DEAD)]
+    await revocations.refresh()
+    assert feed.asked[-1] == (10, NIL)
 
 
 async def test_what_a_look_tells_is_known_and_twice_is_once(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:
-    feed.answer = ([(DEAD, in_(clock, 60)), (DEAD, in_(clock, 60))], 10)
+    feed.will(Answer([(DEAD, in_(clock, 60)), (DEAD, in_(clock, 60))]))
     await revocations.refresh()
     await revocations.refresh()
     assert DEAD in revocations
@@ -74,69 +99,150 @@ async def test_it_is_stale_only_when_its_last_good_look_began_too_long_ago(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:
     await revocations.refresh()
+    feed.will(DatabaseUnavailable())
     clock.advance(STALE_SECONDS)
-    assert (revocations.age(), revocations.is_stale()) == (STALE_SECONDS, False)
-    feed.answer = DatabaseUnavailable()
     await revocations.refresh()
+    assert (revocations.age(), revocations.is_stale()) == (STALE_SECONDS, False)
     clock.advance(0.001)
     assert revocations.is_stale()
-    feed.answer = ((), 11)
+    feed.will(Answer())
     await revocations.refresh()
     assert (revocations.age(), revocations.is_stale()) == (0, False)
 
 
-async def test_the_age_counts_from_the_beginning_of_a_look(clock: FrozenClock) -> None:
-    """Whoever dies while the answer is on its way is not in it."""
+async def test_the_age_counts_from_the_beginning_of_a_look_through_all_its_pages(clock: FrozenClock) -> None:
+    """Whoever dies while the answer is on its way is not in it, and perhaps in none of the later pages either."""
+    seconds = 3
 
-    async def slow(_transaction_id: int) -> tuple[Iterable[tuple[UUID, datetime]], int]:
-        clock.advance(STALE_SECONDS + 1)
-        return (), 10
+    async def slow(after: Position) -> Answer:
+        clock.advance(seconds)
+        return Answer(following=SOMEWHERE if after == START else None)
 
-    revocations = Revocations(slow, clock, poll_seconds=1, stale_seconds=STALE_SECONDS)
+    revocations = Revocations(slow, clock, POLL_SECONDS, STALE_SECONDS)
     await revocations.refresh()
-    assert (revocations.age(), revocations.is_stale()) == (STALE_SECONDS + 1, True)
+    assert (revocations.age(), revocations.is_stale()) == (2 * seconds, True)
 
 
 @pytest.mark.parametrize("fault", [DatabaseUnavailable(), ValueError("the unforeseen")], ids=["down", "unforeseen"])
-async def test_after_a_failed_look_all_is_read_again_and_nothing_is_unlearnt(
+async def test_a_look_that_fails_goes_on_where_it_was_and_is_as_old_as_its_beginning(
     fault: Exception, feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:
-    feed.answer = ([(DEAD, in_(clock, 60))], 10)
-    await revocations.refresh()
-    feed.answer = fault
+    feed.will(Answer([(DEAD, in_(clock, 60))], following=SOMEWHERE), fault)
     await revocations.refresh()
     assert DEAD in revocations
-    feed.answer = ((), 11)
+    assert revocations.is_stale(), "it has not ended"
+    clock.advance(4)
+    feed.will(Answer([(OTHER, in_(clock, 60))], oldest_running=20))
     await revocations.refresh()
-    assert feed.asked == [0, 10, 0]
+    assert feed.asked == [START, SOMEWHERE, SOMEWHERE]
     assert DEAD in revocations
+    assert OTHER in revocations
+    assert (revocations.age(), revocations.is_stale()) == (4, False)
+    await revocations.refresh()
+    assert feed.asked[-1] == (10, NIL)
+
+
+async def test_a_look_whose_first_page_fails_has_not_begun(
+    feed: Feed, revocations: Revocations, clock: FrozenClock
+) -> None:
+    await revocations.refresh()
+    feed.will(DatabaseUnavailable())
+    await revocations.refresh()
+    clock.advance(60)
+    feed.will(Answer())
+    await revocations.refresh()
+    assert feed.asked == [START, (10, NIL), (10, NIL)]
+    assert revocations.age() == 0
+
+
+@pytest.fixture
+def often(feed: Feed, clock: FrozenClock) -> Revocations:
+    return Revocations(feed, clock, 0.5, STALE_SECONDS)
+
+
+async def test_an_instance_that_was_stopped_does_not_trust_what_it_knew_before(
+    feed: Feed, often: Revocations, clock: FrozenClock
+) -> None:
+    """Its next look is overdue, long before what it knows is too old."""
+    await often.refresh()
+    clock.advance(often.poll_seconds + PAUSE_SECONDS)
+    assert not often.is_stale()
+    clock.advance(0.001)
+    assert often.is_stale()
+    feed.will(DatabaseUnavailable())
+    await often.refresh()
+    assert often.is_stale(), "no look has begun and ended since"
+    feed.will(Answer())
+    await often.refresh()
+    assert not often.is_stale()
+
+
+async def test_a_look_that_began_before_the_stop_and_ends_after_it_is_no_reason_to_trust(
+    feed: Feed, often: Revocations, clock: FrozenClock
+) -> None:
+    feed.will(Answer(following=SOMEWHERE), DatabaseUnavailable())
+    await often.refresh()
+    clock.advance(often.poll_seconds + PAUSE_SECONDS + 0.001)
+    feed.will(Answer())
+    await often.refresh()
+    assert often.age() < STALE_SECONDS
+    assert often.is_stale()
+    await often.refresh()
+    assert not often.is_stale()
+
+
+async def test_a_look_that_takes_its_time_is_no_stop(clock: FrozenClock) -> None:
+    stale = []
+
+    async def slow(_after: Position) -> Answer:
+        clock.advance(PAUSE_SECONDS + 1)
+        stale.append(slowly.is_stale())
+        return Answer()
+
+    slowly = Revocations(slow, clock, 0.5, STALE_SECONDS)
+    await slowly.refresh()
+    await slowly.refresh()
+    assert stale == [True, False], "at first because nothing is known yet"
 
 
 async def test_only_the_unforeseen_is_logged_as_an_error(
     feed: Feed, revocations: Revocations, log: io.StringIO
 ) -> None:
-    feed.answer = DatabaseUnavailable()
+    feed.will(DatabaseUnavailable())
     await revocations.refresh()
     assert "revocations_unreadable" not in log.getvalue()
-    feed.answer = ValueError("the unforeseen")
+    feed.will(ValueError("the unforeseen"))
     await revocations.refresh()
     assert "revocations_unreadable" in log.getvalue()
 
 
-async def test_a_number_that_goes_back_has_all_read_again_before_anything_is_decided_by_it(
+async def test_when_another_server_answers_all_is_read_again_before_anything_is_decided_by_it(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:
-    """A standby was promoted: what it wrote under numbers that we have passed already would be missed."""
-    feed.answer = ((), 1000)
+    """DBF-08: its numbers mean something else; what it wrote under those that we have passed would be missed."""
     await revocations.refresh()
     clock.advance(1)
-    feed.answer = ([(OTHER, in_(clock, 60))], 900)
+    feed.will(Answer([(OTHER, in_(clock, 60))], oldest_running=900, server="two"))
     await revocations.refresh()
     assert OTHER in revocations
-    assert revocations.age() == 1, "this look is not counted: it began at 1000"
+    assert revocations.age() == 1, "this look is not counted: it began at 10"
     await revocations.refresh()
-    assert feed.asked == [0, 1000, 0]
+    await revocations.refresh()
+    assert feed.asked == [START, (10, NIL), START, (900, NIL)]
     assert revocations.age() == 0
+
+
+async def test_when_another_server_answers_in_the_middle_of_a_look_all_is_read_again(
+    feed: Feed, revocations: Revocations
+) -> None:
+    two = Answer(server="two", oldest_running=900)
+    feed.will(Answer(following=SOMEWHERE), replace(two, following=(8, DEAD)), two)
+    await revocations.refresh()
+    assert revocations.is_stale()
+    await revocations.refresh()
+    assert not revocations.is_stale()
+    await revocations.refresh()
+    assert feed.asked == [START, SOMEWHERE, START, (900, NIL)]
 
 
 def test_what_this_instance_ended_is_known_at_once(revocations: Revocations, clock: FrozenClock) -> None:
@@ -149,9 +255,9 @@ def test_what_this_instance_ended_is_known_at_once(revocations: Revocations, clo
 async def test_a_session_is_forgotten_when_its_last_token_has_long_expired_and_not_before(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:
-    feed.answer = ([(DEAD, in_(clock, 60)), (OTHER, in_(clock, 7200))], 10)
+    feed.will(Answer([(DEAD, in_(clock, 60)), (OTHER, in_(clock, 7200))]))
     await revocations.refresh()
-    feed.answer = ((), 11)
+    feed.will(Answer())
     clock.advance(60 + GRACE_SECONDS)
     await revocations.refresh()
     assert DEAD in revocations
@@ -164,32 +270,19 @@ async def test_a_session_is_forgotten_when_its_last_token_has_long_expired_and_n
 async def test_what_was_forgotten_and_is_told_again_is_forgotten_again(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:
-    feed.answer = ([(DEAD, in_(clock, -7200))], 10)
+    feed.will(Answer([(DEAD, in_(clock, -7200))]))
     for _look in range(3):
         await revocations.refresh()
         assert len(revocations) == 0
 
 
-async def test_many_are_taken_in_and_forgotten_in_pieces(
-    feed: Feed, revocations: Revocations, clock: FrozenClock
-) -> None:
+async def test_many_are_forgotten_in_pieces(feed: Feed, revocations: Revocations, clock: FrozenClock) -> None:
     """In between, the event loop serves others; and no piece is lost."""
     many = 3 * CHUNK + 1
-    feed.answer = ([(UUID(int=number), in_(clock, 60)) for number in range(many)], 10)
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    beside = asyncio.get_running_loop().create_task(others())
+    feed.will(Answer([(UUID(int=number), in_(clock, 60)) for number in range(many)]))
     await revocations.refresh()
-    beside.cancel()
-    assert turns >= 3
     assert len(revocations) == many
-    feed.answer = ((), 11)
+    feed.will(Answer())
     clock.advance(60 + GRACE_SECONDS + 3 * BUCKET_SECONDS)
     left = []
     while len(revocations):
@@ -198,11 +291,22 @@ async def test_many_are_taken_in_and_forgotten_in_pieces(
     assert left == [many - CHUNK, many - 2 * CHUNK, 1, 0]
 
 
-async def test_it_follows_until_it_is_cancelled_whatever_goes_wrong(feed: Feed, revocations: Revocations) -> None:
+async def test_who_follows_has_looked_once_already(feed: Feed, revocations: Revocations) -> None:
+    await revocations.refresh()
+    following = asyncio.get_running_loop().create_task(revocations.follow())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert feed.asked == [START]
+    following.cancel()
+    await asyncio.wait([following])
+
+
+async def test_it_follows_until_it_is_cancelled_whatever_goes_wrong(feed: Feed, clock: FrozenClock) -> None:
+    revocations = Revocations(feed, clock, 0.01, STALE_SECONDS)
     following = asyncio.get_running_loop().create_task(revocations.follow())
     while len(feed.asked) < 2:  # noqa: ASYNC110 - it has no event to tell
         await asyncio.sleep(0.005)
-    feed.answer = ValueError("the unforeseen")
+    feed.will(ValueError("the unforeseen"))
     asked = len(feed.asked)
     while len(feed.asked) < asked + 3:  # noqa: ASYNC110 - it has no event to tell
         await asyncio.sleep(0.005)

@@ -3,11 +3,10 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Self
-from uuid import UUID
 
 import structlog
 from aiohttp import web
@@ -36,7 +35,7 @@ from authsvc.metrics import Metrics
 from authsvc.password_policy import PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refresh_tokens import RefreshTokens
-from authsvc.revocations import Revocations
+from authsvc.revocations import PAGE, Page, Position, Revocations
 from authsvc.session_tokens import SessionTokens
 from authsvc.signing import AccessTokenIssuer, AccessTokenReader
 from authsvc.store import sessions as session_store
@@ -167,7 +166,10 @@ class _Rooms:
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         await self.database.open()
         await self.follower.open()
-        await self.revocations.refresh()
+        # What it has not read by then would be too old anyway: it reads on while it serves, and the database decides.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.revocations.stale_seconds):
+                await self.revocations.refresh()
         following = asyncio.get_running_loop().create_task(self.revocations.follow())
         yield
         following.cancel()
@@ -234,10 +236,9 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
     ]
 
 
-async def _look(database: Database, transaction_id: int) -> tuple[list[tuple[UUID, datetime]], int]:
+async def _look(database: Database, after: Position) -> Page:
     async with database.read() as connection:
-        died, next_transaction_id = await session_store.revocations_since(connection, transaction_id)
-    return [(each.session_id, each.expires_at) for each in died], next_transaction_id
+        return await session_store.revocations_since(connection, after, most=PAGE)
 
 
 def refresh_keys(config: Config) -> list[bytes]:

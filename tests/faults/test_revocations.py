@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import re
 
+import psycopg
 import pytest
 
 from authsvc.config import Config
@@ -93,6 +94,26 @@ async def test_a_logout_at_one_instance_is_refused_at_the_other_after_its_next_l
     await log_out(scene.client, scene.token)
     # The clock stands still: what is known there never gets too old, so that only the feed can have told.
     await until(lambda: status_of(following, scene.token), 401)
+
+
+async def test_an_instance_that_cannot_read_all_in_time_starts_and_the_database_decides(
+    config: Config, clock: FrozenClock, fallible: Fallible, scene: Scene, serve: Serve
+) -> None:
+    living = await make.access_token(scene.client)
+    await log_out(scene.client, scene.token)
+    slow = dataclasses.replace(
+        config,
+        database=dataclasses.replace(config.database, statement_seconds=300),
+        sessions=dataclasses.replace(config.sessions, stale_seconds=0.1),
+    )
+    connection = await asyncio.to_thread(lambda: psycopg.connect(fallible.url.reveal()))
+    try:
+        await asyncio.to_thread(connection.execute, "lock table revocations in access exclusive mode")
+        late = await serve(await composed(slow, clock))
+        assert await status_of(late, living) == 204
+        assert await status_of(late, scene.token) == 401
+    finally:
+        await asyncio.to_thread(connection.close)
 
 
 async def test_an_instance_that_starts_without_its_database_lets_nobody_in_before_it_has_looked(

@@ -1,51 +1,20 @@
-"""Sessions in the database, and the feed of those that ended: no commit is missed, however late it comes."""
+"""Sessions in the database: opened, renewed, ended."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-import asyncpg
 import pytest
 
-from authsvc.config import Config, DatabaseUrl
-from authsvc.emails import EmailAddress
 from authsvc.events import OPERATOR, EndedByLogout
-from authsvc.store import sessions, users
+from authsvc.store import sessions
 from authsvc.store.database import Database
-from authsvc.store.queries import queries
+from tests.store.conftest import ADA, LATER, NOW, living, numbered, opened, seen
 
 if TYPE_CHECKING:
     from authsvc.store.leases import Connection
-
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
-LATER = NOW + timedelta(days=30)
-ADA = UUID(int=1)
-HASH = "a hash"
-
-
-def numbered(number: int) -> UUID:
-    return UUID(int=number << 64)
-
-
-async def opened(
-    connection: Connection, session_id: UUID, now: datetime = NOW, password_hash: str = HASH
-) -> int | None:
-    return await sessions.open_session(
-        connection,
-        session_id=session_id,
-        subject=ADA,
-        password_hash=password_hash,
-        now=now,
-        expires_at=LATER,
-        access_until=now + timedelta(minutes=15),
-        origin=OPERATOR,
-        authentication_methods=["pwd"],
-    )
 
 
 async def rotated(connection: Connection, counter: int, now: datetime = NOW) -> sessions.Rotated | None:
@@ -57,123 +26,6 @@ async def rotated(connection: Connection, counter: int, now: datetime = NOW) -> 
         idle_since=now - timedelta(hours=1),
         access_until=now + timedelta(minutes=15),
     )
-
-
-async def living(connection: Connection) -> set[UUID]:
-    return {
-        session.id for session in await sessions.of_subject(connection, ADA, now=NOW, idle_since=NOW - timedelta(1))
-    }
-
-
-@pytest.fixture
-async def ada(database: Database) -> None:
-    async with database.read() as connection:
-        await users.insert(
-            connection, public_id=ADA, email=EmailAddress("ada@example.com"), password_hash=HASH, now=NOW
-        )
-
-
-@pytest.fixture
-async def connection(database: Database, ada: None) -> AsyncIterator[Connection]:
-    assert ada is None
-    async with database.read() as connection:
-        yield connection
-
-
-async def end(connection: Connection, number: int) -> None:
-    """Open a session, and end it."""
-    await opened(connection, numbered(number))
-    assert await sessions.end_one(connection, session_id=numbered(number), subject=ADA) is not None
-
-
-async def seen(connection: Connection, begin: int) -> tuple[set[UUID], int]:
-    died, following = await sessions.revocations_since(connection, begin)
-    return {each.session_id for each in died}, following
-
-
-async def test_a_transaction_that_commits_after_several_looks_is_not_missed(
-    database: Database, connection: Connection
-) -> None:
-    """It ended its session before the first look, and others that ended theirs later have been seen by then."""
-    await opened(connection, numbered(1))
-    async with database.transaction(OPERATOR) as late:
-        await sessions.end_one(late.connection, session_id=numbered(1), subject=ADA)
-        found, begin = await seen(connection, 0)
-        assert found == set()
-        for number in (2, 3, 4):
-            await end(connection, number)
-            found, begin = await seen(connection, begin)
-            assert numbered(number) in found
-    found, begin = await seen(connection, begin)
-    assert numbered(1) in found
-    found, _begin = await seen(connection, begin)
-    assert found == set(), "the window closes once nobody is late"
-
-
-async def test_a_transaction_that_writes_only_after_a_look_is_not_missed(
-    database: Database, connection: Connection
-) -> None:
-    await opened(connection, numbered(1))
-    async with database.transaction(OPERATOR) as late:
-        await late.connection.fetchval("select count(*) from users")
-        await end(connection, 2)
-        _found, begin = await seen(connection, 0)
-        await sessions.end_one(late.connection, session_id=numbered(1), subject=ADA)
-        _found, begin = await seen(connection, begin)
-    assert numbered(1) in (await seen(connection, begin))[0]
-
-
-async def test_what_was_rolled_back_never_happened(database: Database, connection: Connection) -> None:
-    await opened(connection, numbered(1))
-
-    async def fail() -> None:
-        async with database.transaction(OPERATOR) as failing:
-            await sessions.end_one(failing.connection, session_id=numbered(1), subject=ADA)
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await fail()
-    assert (await seen(connection, 0))[0] == set()
-    assert await living(connection) == {numbered(1)}
-
-
-async def test_a_look_changes_nothing_and_works_where_nothing_may_be_written(connection: Connection) -> None:
-    """As on a read replica; in one statement, as through a pooler that gives each transaction another connection."""
-    await end(connection, 1)
-    first = await seen(connection, 0)
-    async with connection.transaction(readonly=True):
-        assert await seen(connection, 0) == first
-        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-            async with connection.transaction():
-                await end(connection, 2)
-    assert await seen(connection, 0) == first
-
-
-async def test_a_look_works_without_prepared_statements(config: Config) -> None:
-    """As PgBouncer wants it in transaction mode, before its version 1.21."""
-    url = DatabaseUrl(config.database.url.reveal()).reveal()
-    plain = await asyncpg.connect(url, statement_cache_size=0)
-    try:
-        rows = await plain.fetch(queries("sessions")["revocations_since"].sql, 0)
-        assert len(rows) == 1
-        assert rows[0]["next_transaction_id"] > 0
-    finally:
-        await plain.close()
-
-
-async def test_a_look_reads_what_is_new_by_the_index(connection: Connection) -> None:
-    await connection.execute(
-        "insert into revocations (session_id, expires_at) select gen_random_uuid(), $1 from generate_series(1, 20000)",
-        LATER,
-    )
-    await connection.execute("analyze revocations")
-    _all, begin = await seen(connection, 0)
-    sql = queries("sessions")["revocations_since"].sql
-    plan = json.loads(await connection.fetchval(f"explain (analyze, format json) {sql}", begin))
-    scans = [node for node in plan[0]["Plan"]["Plans"] if node.get("Relation Name") == "revocations"]
-    assert [(node["Node Type"], node["Index Name"], node["Actual Rows"]) for node in scans] == [
-        ("Index Scan", "revocations_transaction_id_idx", 0)
-    ]
 
 
 async def test_a_session_is_opened_only_by_the_hash_that_was_verified_and_on_an_open_account(

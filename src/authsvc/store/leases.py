@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.1
 
+
+class StandbyError(Exception):
+    """A standby answered where only the primary may: nobody knows how far it is behind."""
+
+
 UNAVAILABLE = (
+    StandbyError,
     OSError,  # no way there; the `TimeoutError` of an exhausted pool is one too
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -194,7 +200,7 @@ class Lease:
         """
         failed = isinstance(error, UNAVAILABLE)
         try:
-            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError | StandbyError):
                 # A fail-over left the connections on a standby.
                 await self._leases.expire()
             fit = not failed and self._generation == self._leases.generation

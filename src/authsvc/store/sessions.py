@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from authsvc.events import EndedByEviction, EndedByLogout, EndedByReuse, Origin, SessionEnded
+from authsvc.store.leases import StandbyError
 from authsvc.store.queries import queries
 
 if TYPE_CHECKING:
@@ -52,11 +53,16 @@ class LiveSession:
 
 
 @dataclass(frozen=True)
-class Revocation:
-    """A session that ended; until `expires_at` access tokens of it may be around."""
+class RevocationPage:
+    """Some of the sessions that ended, each with the end of its access tokens."""
 
-    session_id: UUID
-    expires_at: datetime
+    died: list[tuple[UUID, datetime]]
+    following: tuple[int, UUID] | None
+    """Where the next page begins; None after the last."""
+    oldest_running: int
+    """No transaction with a lower number will ever commit."""
+    server: tuple[datetime, datetime | None]
+    """Differs from server to server, and after each restart and crash."""
 
 
 async def open_session(
@@ -157,20 +163,40 @@ async def of_subject(connection: Connection, subject: UUID, *, now: datetime, id
 
 
 async def live(connection: Connection, session_id: UUID, *, now: datetime, idle_since: datetime) -> LiveSession | None:
-    """Return a session that can still be renewed, or None."""
-    row = await _QUERIES["live_session"].row(connection, id=session_id, now=now, idle_since=idle_since)
-    return None if row is None else LiveSession(**row)
+    """Return a session that can still be renewed, or None.
 
-
-async def revocations_since(connection: Connection, transaction_id: int) -> tuple[list[Revocation], int]:
-    """Return what died by transactions from `transaction_id` on (0: all), and where the next look begins.
-
-    A transaction that is still running has a number beyond that, so that however late it commits, the next look finds
-    what it wrote. No clock is asked, and looking twice at the same row does no harm.
+    Raises:
+        StandbyError: a standby answered; a lease turns that into `DatabaseUnavailable`, and connects anew.
     """
-    rows = await _QUERIES["revocations_since"].rows(connection, transaction_id=transaction_id)
-    died = [Revocation(row["session_id"], row["expires_at"]) for row in rows[1:]]
-    return died, int(rows[0]["next_transaction_id"])
+    (row,) = await _QUERIES["live_session"].rows(connection, id=session_id, now=now, idle_since=idle_since)
+    if row["in_recovery"]:
+        raise StandbyError
+    if row["id"] is None:
+        return None
+    return LiveSession(row["id"], row["subject"], row["counter"], row["expires_at"], row["last_used_at"])
+
+
+async def revocations_since(connection: Connection, after: tuple[int, UUID], *, most: int) -> RevocationPage:
+    """Return up to `most` of the sessions that ended, in the order of their transactions.
+
+    Those from the transaction `after[0]` on, and of its own from behind the session `after[1]`. One statement, which
+    leaves nothing behind in the connection and writes nothing.
+
+    Raises:
+        StandbyError: a standby answered; a lease turns that into `DatabaseUnavailable`, and connects anew.
+    """
+    transaction_id, session_id = after
+    server, *died = await _QUERIES["revocations_since"].rows(
+        connection, transaction_id=transaction_id, session_id=session_id, most=most
+    )
+    if server["in_recovery"]:
+        raise StandbyError
+    return RevocationPage(
+        died=[(row["session_id"], row["expires_at"]) for row in died],
+        following=(died[-1]["transaction_id"], died[-1]["session_id"]) if len(died) == most else None,
+        oldest_running=server["oldest_running"],
+        server=(server["started_at"], server["statistics_since"]),
+    )
 
 
 async def sweep(
