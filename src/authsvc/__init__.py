@@ -13,5 +13,5 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     session_tokens reauthentication        what several flows do the same way
     store/ passwords signing metrics       one door to each outside thing
     key_sets                               the keys that sign and verify: the other half of the door to python-jose
-    clock entropy emails password_policy events refusals config logs resources strict_json embedded    words
+    clock entropy addresses emails password_policy events refusals config logs resources strict_json embedded    words
 """

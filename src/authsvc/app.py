@@ -57,6 +57,7 @@ from authsvc.web.keys import KeysDoor
 from authsvc.web.login import LoginDoor
 from authsvc.web.logout import LogoutDoor
 from authsvc.web.middleware import observe
+from authsvc.web.origins import PROXIES
 from authsvc.web.pages import Pages
 from authsvc.web.problems import Problems, handle_refusals
 from authsvc.web.profile import ProfileDoor
@@ -101,6 +102,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         ],
         client_max_size=MAX_BODY_BYTES,
     )
+    public[PROXIES] = http.trusted_proxies
     pages.install(public)
     routes.install(public, table)
     public.on_startup.append(docs.render)

@@ -15,6 +15,7 @@ from authsvc.environment import (
     DatabaseUrl,
     Secret,
     Setting,
+    TrustedProxies,
     database_url,
     hmac_secret,
     hmac_secrets,
@@ -25,6 +26,7 @@ from authsvc.environment import (
     path,
     printable,
     seconds,
+    trusted_proxies,
     variable,
 )
 
@@ -70,6 +72,14 @@ class Http:
         None,
         "Origin that people and services see, such as `https://auth.example.com`. https decides the `Secure` cookie and"
         " HSTS. Default: `http://127.0.0.1:` and the public port.",
+    )
+    trusted_proxies: TrustedProxies | None = variable(
+        "AUTHSVC_TRUSTED_PROXIES",
+        trusted_proxies,
+        None,
+        "Who stands before it and adds to `X-Forwarded-For`: their networks (`10.0.0.0/8, 2001:db8::/32`), or how many"
+        " there are in a row (`1`), or `cloud-run`, or `cloud-run-load-balancer`. Default: nobody, and the header is"
+        " not read.",
     )
     drain_seconds: float = variable(
         "AUTHSVC_DRAIN_SECONDS",
