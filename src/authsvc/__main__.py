@@ -97,6 +97,8 @@ def check_config(forwarded_for: tuple[str, ...], peer: str) -> None:
     width = max(len(setting.name) for setting in settings())
     for name, value in config.shown():
         click.echo(f"{name:<{width}}  {value}")
+    if not config.limits.enabled:
+        click.echo("Warning: AUTHSVC_LIMITS is off: passwords can be guessed as fast as they are hashed.", err=True)
     if forwarded_for:
         client = client_address(peer, forwarded_for, config.http.trusted_proxies)
         click.echo(f"\nSuch a request comes from {client.address}: {client.why}.")

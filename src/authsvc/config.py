@@ -13,6 +13,7 @@ from authsvc.environment import (
     PROFILES,
     Argon2Profile,
     DatabaseUrl,
+    RateLimit,
     Secret,
     Setting,
     TrustedProxies,
@@ -29,6 +30,7 @@ from authsvc.environment import (
     trusted_proxies,
     variable,
 )
+from authsvc.limit_settings import Limits
 
 __all__ = [
     "PROFILES",
@@ -38,6 +40,8 @@ __all__ = [
     "Database",
     "DatabaseUrl",
     "Http",
+    "Limits",
+    "RateLimit",
     "Secret",
     "Sessions",
     "Setting",
@@ -264,6 +268,7 @@ class Config:
     sessions: Sessions
     journal: Journal
     passwords: Passwords
+    limits: Limits
     logging: Logging
     development: Development
 

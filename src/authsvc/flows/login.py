@@ -11,9 +11,11 @@ from authsvc.events import (
     LoginOfDisabledUser,
     LoginSucceeded,
     Origin,
+    PasswordChecksSlowed,
     PasswordRehashed,
     UnsupportedHashMet,
 )
+from authsvc.limits import Attempt, Limits
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords, Verdict
 from authsvc.refusals import AccountDisabled, Busy, InvalidCredentials
@@ -35,6 +37,7 @@ class Login:
 
     database: Database
     passwords: Passwords
+    limits: Limits
     tokens: SessionTokens
     clock: Clock
     entropy: Entropy
@@ -45,35 +48,42 @@ class Login:
         Raises:
             InvalidCredentials: no such account, or not its password: the same answer after the same work.
             AccountDisabled: the right password of an account that an operator has closed.
+            RateLimited: too many attempts, for this account or from this origin: nothing was looked up or hashed.
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
-        for _attempt in range(ATTEMPTS):
-            credential = await self._verified(email, password, origin)
+        attempt = await self.limits.password_check(email, origin)
+        for _try in range(ATTEMPTS):
+            credential = await self._verified(email, password, attempt, origin)
             pair = await self._open(credential, await self._renewed_hash(password, credential), origin)
             if pair is not None:
                 return pair
             # Between the look and the lock the hash was replaced, or the account disabled or deleted: look again.
         raise Busy
 
-    async def _verified(self, email: EmailAddress, password: Password, origin: Origin) -> Credential:
+    async def _verified(self, email: EmailAddress, password: Password, attempt: Attempt, origin: Origin) -> Credential:
         async with self.database.read() as connection:
             credential = await credentials.by_email(connection, email)
         # No connection is held through the hash: a pool held there would be a rate limit nobody chose.
         verdict = await self.passwords.verify(password, credential.password_hash if credential else None)
         if credential is None or verdict is not Verdict.MATCH:
-            await self._fail(credential, verdict, origin)
+            await self._fail(credential, verdict, attempt, origin)
         if credential.disabled_at is not None:
             async with self.database.transaction(origin) as transaction:
                 transaction.record(LoginOfDisabledUser(credential.subject))
             raise AccountDisabled
+        await self.limits.succeeded(attempt)
         return credential
 
-    async def _fail(self, credential: Credential | None, verdict: Verdict, origin: Origin) -> NoReturn:
+    async def _fail(
+        self, credential: Credential | None, verdict: Verdict, attempt: Attempt, origin: Origin
+    ) -> NoReturn:
         if credential is not None and verdict is Verdict.UNSUPPORTED:
             self.database.publish(UnsupportedHashMet(credential.subject))
         async with self.database.transaction(origin) as transaction:
             transaction.record(LoginFailed(credential.subject if credential else None))
+            if credential is not None and attempt.slowed:
+                transaction.record(PasswordChecksSlowed(credential.subject))
         raise InvalidCredentials
 
     async def _renewed_hash(self, password: Password, credential: Credential) -> str | None:

@@ -7,7 +7,8 @@ from aiohttp import web
 
 from authsvc.flows.login import Login
 from authsvc.password_policy import PasswordPolicy
-from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, Refusal
+from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, RateLimited, Refusal
+from authsvc.session_tokens import TokenPair
 from authsvc.web import notices, redirects
 from authsvc.web.bodies import JSON, TOKENS_SCHEMA, json_response, tokens_body
 from authsvc.web.cookies import Cookies
@@ -19,6 +20,8 @@ from authsvc.web.reading import Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
 
 DELIVERY_HEADER = "Token-Delivery"
+KNOWN_SECONDS = 31_536_000
+"""How long a browser is told from strangers to its account, after its last login."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class LoginDoor:
         pair = await self.login(given.email, given.password, origin_of(request))
         if request.headers.get(DELIVERY_HEADER) == "cookie":
             response = web.Response(status=204)
-            self.cookies.write_tokens(response, pair)
+            self._give(response, given, pair)
             return response
         return json_response(tokens_body(pair))
 
@@ -58,12 +61,16 @@ class LoginDoor:
         except Refusal as refusal:
             return self.forms.show(request, partial(LoginPage, "Log in"), fields=fields, refusal=refusal)
         response = redirects.see_other(redirects.local_path(fields.get(NEXT)))
-        self.cookies.write_tokens(response, pair)
+        self._give(response, given, pair)
         return response
+
+    def _give(self, response: web.Response, given: Credentials, pair: TokenPair) -> None:
+        self.cookies.write_tokens(response, pair)
+        self.cookies.known_browser.write(response, self.login.limits.mark(given.email), KNOWN_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
-        refuses = (InvalidCredentials, AccountDisabled, Busy, DatabaseUnavailable)
+        refuses = (InvalidCredentials, AccountDisabled, RateLimited, Busy, DatabaseUnavailable)
         return [
             Route(
                 "POST",

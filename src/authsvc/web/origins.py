@@ -13,11 +13,21 @@ from authsvc import addresses
 from authsvc.addresses import Address
 from authsvc.environment import TrustedProxies
 from authsvc.events import Origin
+from authsvc.web.cookies import Cookie
 
 MAX_AGENT_LENGTH = 256
 MOST_PROXIES = 32
 
-PROXIES: web.AppKey[TrustedProxies | None] = web.AppKey("PROXIES", TrustedProxies)
+
+@dataclass(frozen=True)
+class Origins:
+    """Which proxies are believed, and the cookie of a browser that logged in before."""
+
+    trusted: TrustedProxies | None
+    known_browser: Cookie
+
+
+ORIGINS = web.AppKey("ORIGINS", Origins)
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,10 @@ def _walk(other_end: Address | None, entries: Sequence[str], trusted: TrustedPro
 
 
 def origin_of(request: web.Request) -> Origin:
-    """Return the network address that a request comes from, and its User-Agent, shortened, in printable characters."""
+    """Return whom a request comes from; of the User-Agent the begin, in printable characters."""
+    origins = request.app[ORIGINS]
     lines = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
-    client = client_address(request.remote, lines, request.app.get(PROXIES))
+    client = client_address(request.remote, lines, origins.trusted)
     agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT_LENGTH]
     printable = "".join(character if character.isprintable() else "?" for character in agent)
-    return Origin(client.address, printable or None)
+    return Origin(client.address, printable or None, origins.known_browser.read(request))
