@@ -120,6 +120,7 @@ def _instance(stack: ExitStack, database_url: str, keys: str, settings: Mapping[
         "AUTHSVC_PORT": str(port),
         "AUTHSVC_ADMIN_PORT": str(admin_port),
         "AUTHSVC_LOG_FORMAT": "json",
+        "AUTHSVC_LIMITS": "off",
         **(settings or {}),
     }
     admin_url = f"http://127.0.0.1:{admin_port}"

@@ -1,16 +1,16 @@
 -- name: credential_by_email(email)^
-select public_id as subject, password_hash, disabled_at
+select public_id as subject, password_hash, disabled_at, email
 from users
 where email = :email;
 
 -- name: credential_by_subject(subject)^
-select public_id as subject, password_hash, disabled_at
+select public_id as subject, password_hash, disabled_at, email
 from users
 where public_id = :subject;
 
 -- name: lock_credential(subject)^
 -- Until the transaction ends nobody else logs in, changes the password, or disables or deletes the account.
-select public_id as subject, password_hash, disabled_at
+select public_id as subject, password_hash, disabled_at, email
 from users
 where public_id = :subject
 for update;

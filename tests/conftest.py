@@ -105,9 +105,12 @@ def _administer(server: embedded.Server, statement: str) -> None:
 
 
 @pytest.fixture
-def config(database_url: DatabaseUrl) -> Config:
-    """The configuration of production, but for the cost of a hash."""
-    config = Config.read({"AUTHSVC_DATABASE_URL": database_url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS})
+def config(database_url: DatabaseUrl, request: pytest.FixtureRequest) -> Config:
+    """The configuration of production, but for the cost of a hash; and for the limits, where a test is `unlimited`."""
+    environ = {"AUTHSVC_DATABASE_URL": database_url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS}
+    if request.node.get_closest_marker("unlimited"):
+        environ["AUTHSVC_LIMITS"] = "off"
+    config = Config.read(environ)
     return dataclasses.replace(config, passwords=dataclasses.replace(config.passwords, profile=CHEAP))
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from authsvc import dev, key_rotation, key_sets, logs, operations
+from authsvc.addresses import network_of
 from authsvc.clock import SystemClock
 from authsvc.commands.clients import clients
 from authsvc.commands.journal import journal
@@ -19,6 +20,7 @@ from authsvc.config import Config, ConfigError, settings
 from authsvc.embedded import EmbeddedError
 from authsvc.server import ServerError, run
 from authsvc.store import migrations
+from authsvc.web.origins import client_address
 
 ALGORITHMS = click.Choice(["ES256", "RS256"])
 EX_CONFIG = 78
@@ -83,12 +85,25 @@ def migrate() -> None:
 
 
 @cli.command()
-def check_config() -> None:
+@click.option(
+    "--forwarded-for",
+    multiple=True,
+    metavar="TEXT",
+    help="Say whom a request with this X-Forwarded-For would come from; again for a second line of it.",
+)
+@click.option("--peer", default="127.0.0.1", show_default=True, help="The other end of that request's connection.")
+def check_config(forwarded_for: tuple[str, ...], peer: str) -> None:
     """Print what it would run with, secrets masked; exit 78 and list every fault if it would not."""
     config = _config()
     width = max(len(setting.name) for setting in settings())
     for name, value in config.shown():
         click.echo(f"{name:<{width}}  {value}")
+    if not config.limits.enabled:
+        click.echo("Warning: AUTHSVC_LIMITS is off: passwords can be guessed as fast as they are hashed.", err=True)
+    if forwarded_for:
+        client = client_address(peer, forwarded_for, config.http.trusted_proxies)
+        click.echo(f"\nSuch a request comes from {client.address}: {client.why}.")
+        click.echo(f"Limits count it as {network_of(client.address)}.")
 
 
 @cli.group()

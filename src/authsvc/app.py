@@ -31,6 +31,7 @@ from authsvc.flows.revoke import Revoke
 from authsvc.flows.session_check import SessionCheck
 from authsvc.flows.sessions import Sessions
 from authsvc.key_sets import KeySet
+from authsvc.limits import Limits
 from authsvc.metrics import Metrics
 from authsvc.password_policy import PasswordPolicy
 from authsvc.passwords import Passwords
@@ -57,6 +58,7 @@ from authsvc.web.keys import KeysDoor
 from authsvc.web.login import LoginDoor
 from authsvc.web.logout import LogoutDoor
 from authsvc.web.middleware import observe
+from authsvc.web.origins import ORIGINS, Origins
 from authsvc.web.pages import Pages
 from authsvc.web.problems import Problems, handle_refusals
 from authsvc.web.profile import ProfileDoor
@@ -101,6 +103,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
         ],
         client_max_size=MAX_BODY_BYTES,
     )
+    public[ORIGINS] = Origins(http.trusted_proxies, cookies.known_browser)
     pages.install(public)
     routes.install(public, table)
     public.on_startup.append(docs.render)
@@ -120,6 +123,7 @@ class _Rooms:
     follower: Database
     revocations: Revocations
     passwords: Passwords
+    limits: Limits
     policy: PasswordPolicy
     keys: KeySet
     reader: AccessTokenReader
@@ -136,6 +140,9 @@ class _Rooms:
         passwords = Passwords(
             hashing.profile, threads=hashing.threads, queue_seconds=hashing.queue_seconds, observe=metrics.hash
         )
+        limits = Limits(
+            database, config.limits, key_sets.derived_keys(tokens, b"limits"), clock, entropy, observe=metrics.limit
+        )
         policy = PasswordPolicy(hashing.min_length, hashing.max_length, resources.common_passwords())
         issuer = AccessTokenIssuer(
             keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
@@ -149,7 +156,18 @@ class _Rooms:
         )
         pairs = SessionTokens(issuer, RefreshTokens(refresh_keys(config)), sessions, clock)
         rooms = cls(
-            clock, entropy, metrics, database, follower, revocations, passwords, policy, keys, reader, tokens=pairs
+            clock,
+            entropy,
+            metrics,
+            database,
+            follower,
+            revocations,
+            passwords,
+            limits,
+            policy,
+            keys,
+            reader,
+            tokens=pairs,
         )
         rooms.measure()
         return rooms
@@ -201,9 +219,10 @@ class _Flows:
 
 def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages: Pages) -> list[Route]:
     """Return every route, but for those that describe them."""
-    database, passwords, policy, clock, entropy = (
+    database, passwords, limits, policy, clock, entropy = (
         rooms.database,
         rooms.passwords,
+        rooms.limits,
         rooms.policy,
         rooms.clock,
         rooms.entropy,
@@ -212,9 +231,9 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
     form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
     forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
     farewell = Farewell(cookies, rooms.reader, rooms.tokens.refresh_tokens)
-    register = Register(database, passwords, policy, clock, entropy)
-    login = Login(database, passwords, rooms.tokens, clock, entropy)
-    change_password = ChangePassword(database, passwords, policy, clock)
+    register = Register(database, passwords, limits, policy, clock, entropy)
+    login = Login(database, passwords, limits, rooms.tokens, clock, entropy)
+    change_password = ChangePassword(database, passwords, limits, policy, clock)
     introspect = Introspect(rooms.reader, flows.session_check.ask, rooms.tokens, database, clock)
     revoke = Revoke(rooms.reader, rooms.tokens.refresh_tokens, database)
     return [
@@ -227,7 +246,7 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
         *ChangePasswordDoor(change_password, flows.profile, policy, forms).routes(),
         *ActivityDoor(Activity(database), pages).routes(),
         *ExportUserDoor(ExportUser(database)).routes(),
-        *DeleteUserDoor(DeleteUser(database, passwords), flows.profile, policy, farewell, forms).routes(),
+        *DeleteUserDoor(DeleteUser(database, passwords, limits), flows.profile, policy, farewell, forms).routes(),
         *verify.routes(),
         *IntrospectDoor(client_check, introspect).routes(),
         *RevokeDoor(client_check, revoke).routes(),

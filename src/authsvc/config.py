@@ -13,8 +13,10 @@ from authsvc.environment import (
     PROFILES,
     Argon2Profile,
     DatabaseUrl,
+    RateLimit,
     Secret,
     Setting,
+    TrustedProxies,
     database_url,
     hmac_secret,
     hmac_secrets,
@@ -25,8 +27,10 @@ from authsvc.environment import (
     path,
     printable,
     seconds,
+    trusted_proxies,
     variable,
 )
+from authsvc.limit_settings import Limits
 
 __all__ = [
     "PROFILES",
@@ -36,6 +40,8 @@ __all__ = [
     "Database",
     "DatabaseUrl",
     "Http",
+    "Limits",
+    "RateLimit",
     "Secret",
     "Sessions",
     "Setting",
@@ -70,6 +76,14 @@ class Http:
         None,
         "Origin that people and services see, such as `https://auth.example.com`. https decides the `Secure` cookie and"
         " HSTS. Default: `http://127.0.0.1:` and the public port.",
+    )
+    trusted_proxies: TrustedProxies | None = variable(
+        "AUTHSVC_TRUSTED_PROXIES",
+        trusted_proxies,
+        None,
+        "Who stands before it and adds to `X-Forwarded-For`: their networks (`10.0.0.0/8, 2001:db8::/32`), or how many"
+        " there are in a row (`1`), or `cloud-run`, or `cloud-run-load-balancer`. Default: nobody, and the header is"
+        " not read.",
     )
     drain_seconds: float = variable(
         "AUTHSVC_DRAIN_SECONDS",
@@ -254,6 +268,7 @@ class Config:
     sessions: Sessions
     journal: Journal
     passwords: Passwords
+    limits: Limits
     logging: Logging
     development: Development
 

@@ -8,6 +8,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +19,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SSL_MODES = frozenset({"disable", "require", "verify-ca", "verify-full"})
 """Without `allow` and `prefer`: they look like TLS, and fall back to clear text."""
 
+_RATE = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _ORIGIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(:\d{1,5})?/?", re.ASCII | re.IGNORECASE)
 
@@ -72,6 +75,42 @@ PROFILES: Mapping[str, Argon2Profile] = MappingProxyType(
 
 
 @dataclass(frozen=True)
+class RateLimit:
+    """As many at once as `burst`, and from then on as many in `seconds`, evenly."""
+
+    burst: int
+    seconds: int
+
+    @property
+    def interval(self) -> timedelta:
+        """The time in which one comes back."""
+        return timedelta(seconds=self.seconds / self.burst)
+
+    def __str__(self) -> str:
+        return f"{self.burst}/{self.seconds}"
+
+
+@dataclass(frozen=True)
+class TrustedProxies:
+    """Who adds to X-Forwarded-For: as many proxies as `hops`, or those of `networks`."""
+
+    text: str
+    hops: int = 0
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    def include(self, address: IPv4Address | IPv6Address) -> bool:
+        """Tell whether it is the address of one of `networks`."""
+        return any(address in network for network in self.networks)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+PROXY_HOPS: Mapping[str, int] = MappingProxyType({"cloud-run": 1, "cloud-run-load-balancer": 2})
+"""Platforms by name: Google's front end adds the client; its load balancer adds the client and then its own address."""
+
+
+@dataclass(frozen=True)
 class Setting:
     """One environment variable."""
 
@@ -108,6 +147,42 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
         return float(text)
 
     return parse
+
+
+def rate_limit(text: str) -> RateLimit:
+    """Read a limit: how many at once, and the seconds in which as many come back.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _RATE.fullmatch(text)
+    if match is None or not int(match[1]) or not int(match[2]):
+        raise ValueError("must be how many at once, a slash, and the seconds in which as many come back, like 10/60")
+    return RateLimit(int(match[1]), int(match[2]))
+
+
+def trusted_proxies(text: str) -> TrustedProxies:
+    """Read who is trusted to add to X-Forwarded-For.
+
+    Raises:
+        ValueError: it is neither a platform, nor a number of proxies, nor a list of networks.
+    """
+    if text in PROXY_HOPS:
+        return TrustedProxies(text, PROXY_HOPS[text])
+    if text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= 16:  # noqa: PLR2004 - more than anybody has in a row
+        return TrustedProxies(text, int(text))
+    try:
+        networks = tuple(ip_network(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        networks = ()
+    if not networks:
+        raise ValueError(
+            f"must be one of {', '.join(PROXY_HOPS)}; or how many proxies stand in a row, from 1 to 16; or their"
+            " networks, like 10.0.0.0/8, 2001:db8::/32"
+        )
+    if not all(network.prefixlen for network in networks):
+        raise ValueError("must not trust every address: anybody could then say where he comes from")
+    return TrustedProxies(text, networks=networks)
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

@@ -1,6 +1,6 @@
 """What can happen, one frozen dataclass each. `tag` is its name everywhere: `subject:action:outcome`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
@@ -12,6 +12,8 @@ class Origin:
 
     address: str | None = None
     agent: str | None = None
+    browser: str | None = field(default=None, repr=False)
+    """What a browser says it was given when it logged in before (limits.py can tell). Kept nowhere."""
 
 
 OPERATOR = Origin()
@@ -93,6 +95,14 @@ class LoginFailed(Event):
 
     tag: ClassVar[str] = "session:login:failure"
     subject: UUID | None
+
+
+@dataclass(frozen=True)
+class PasswordChecksSlowed(Event):
+    """So many wrong passwords were given for an account that each further attempt has to wait, longer and longer."""
+
+    tag: ClassVar[str] = "credential:verify:slowed"
+    subject: UUID
 
 
 @dataclass(frozen=True)

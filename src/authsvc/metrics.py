@@ -8,7 +8,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any
 
 from aioprometheus.collectors import Counter, Gauge, Histogram, Registry
@@ -18,6 +18,8 @@ from authsvc.events import KINDS, Event
 
 CONTENT_TYPE = text.TEXT_CONTENT_TYPE
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+LIMITS = ("origin", "account", "browser", "register")
+LIMIT_OUTCOMES = ("granted", "refused", "unavailable")
 REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]
 HASH_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5]
 
@@ -38,6 +40,9 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
         )
         self._events = Counter("authsvc_events_total", "What happened, as subject:action:outcome.", registry=registry)
+        self._limits = Counter(
+            "authsvc_limits_total", "Slots asked of the limits, by limit and outcome.", registry=registry
+        )
         self._hashes = Histogram(
             "authsvc_password_hash_duration_seconds",
             "Time of one password hash in its thread, without the queue.",
@@ -50,6 +55,8 @@ class Metrics:
         self.gauge("process_start_time_seconds", "Start of the process since the epoch.", _start_time())
         for kind in KINDS:
             self._events.set({"event": kind.tag}, 0)
+        for limit, outcome in product(LIMITS, LIMIT_OUTCOMES):
+            self._limits.set({"limit": limit, "outcome": outcome}, 0)
 
     def gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
         """Add a gauge whose value is read at each scrape."""
@@ -58,6 +65,10 @@ class Metrics:
     def event(self, event: Event) -> None:
         """Count an event."""
         self._events.inc({"event": event.tag})
+
+    def limit(self, limit: str, outcome: str) -> None:
+        """Count a slot that was asked for; of LIMITS and LIMIT_OUTCOMES."""
+        self._limits.inc({"limit": limit, "outcome": outcome})
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is a template of the route table, or `unmatched`."""

@@ -22,6 +22,7 @@ from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
 from authsvc.flows.import_users import ImportResult, ImportUsers, RowFault
 from authsvc.flows.register import Register, User
+from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import InvalidInput, Refusal
@@ -55,9 +56,9 @@ async def _register(
 ) -> User:
     try:
         async with open_database(config) as database:
-            return await Register(database, passwords, policy, SystemClock(), SystemEntropy())(
-                email, password, OPERATOR
-            )
+            clock, entropy = SystemClock(), SystemEntropy()
+            register = Register(database, passwords, Limits.none(database, clock, entropy), policy, clock, entropy)
+            return await register(email, password, OPERATOR)
     finally:
         await passwords.close()
 

@@ -24,6 +24,7 @@ Refusal
 ├── NotFound
 │   └── SessionNotFound
 ├── MethodNotAllowed          (`allowed`)
+├── RateLimited               too often (`retry_after`, seconds)
 ├── Unavailable               try again (`retry_after`, seconds)
 │   ├── DatabaseUnavailable
 │   └── Busy
@@ -51,6 +52,11 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
     detail: ClassVar[str]
     oauth_error: ClassVar[str | None] = None
     """What OAuth clients decide by (RFC 6749 §5.2)."""
+
+    @property
+    def sentence(self) -> str:
+        """What is shown of this one: `detail`, and more where this occurrence has more to tell."""
+        return self.detail
 
 
 class MalformedRequest(Refusal):
@@ -224,6 +230,26 @@ class MethodNotAllowed(Refusal):
     def __init__(self, allowed: Sequence[str]) -> None:
         super().__init__()
         self.allowed = tuple(sorted(allowed))
+
+
+class RateLimited(Refusal):
+    """Tried too often: the `limit` grants `burst` in `seconds`, and the next in `retry_after` seconds."""
+
+    code = "rate_limited"
+    detail = "There were too many attempts."
+
+    def __init__(self, limit: str, burst: int, seconds: int, retry_after: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.burst = burst
+        self.seconds = seconds
+        self.retry_after = retry_after
+
+    @property
+    def sentence(self) -> str:
+        """What is shown: how long to wait, too."""
+        count, unit = (self.retry_after, "second") if self.retry_after < 60 else (-(-self.retry_after // 60), "minute")  # noqa: PLR2004 - of a minute
+        return f"{self.detail} Try again in {count} {unit}{'' if count == 1 else 's'}."
 
 
 class Unavailable(Refusal):

@@ -68,6 +68,10 @@ async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], Non
         # What is there now stays: the collector need not walk through it again for every few requests.
         gc.collect()
         gc.freeze()
+        if not config.limits.enabled:
+            log.warning(
+                "limits_off", advice="Passwords can be guessed as fast as they are hashed: set AUTHSVC_LIMITS=on."
+            )
         log.info("serving", url=http.public_url, host=http.host, port=http.port, admin_port=http.admin_port)
         on_ready()
         await stop.wait()

@@ -16,6 +16,7 @@ async def _rows(database: Database) -> int:
         return int(await connection.fetchval("select count(*) from users"))
 
 
+@pytest.mark.unlimited
 @pytest.mark.parametrize(
     "emails", [[EMAIL] * 50, ["Ada@Example.com", "ada@example.com", "ADA@EXAMPLE.COM"] * 4], ids=["one", "spellings"]
 )

@@ -78,6 +78,32 @@ def test_check_config_shows_every_setting_and_no_secret(call: Run, way: str, tmp
     assert SECRET not in done.stdout
 
 
+def test_check_config_says_whom_a_request_behind_proxies_would_come_from(call: Run) -> None:
+    given = {
+        "AUTHSVC_DATABASE_URL": "postgresql://127.0.0.1/authsvc",
+        "AUTHSVC_JWT_SECRET": SECRET,
+        "AUTHSVC_TRUSTED_PROXIES": "10.0.0.0/8",
+    }
+    header = ("--forwarded-for", "192.0.2.66, 2001:db8::7", "--forwarded-for", "10.0.0.2")
+    said = call("check-config", *header, "--peer", "10.0.0.1", settings=given).stdout.splitlines()[-2:]
+    assert said == [
+        "Such a request comes from 2001:db8::7: the first from the right that is no trusted proxy.",
+        "Limits count it as 2001:db8::/64.",
+    ]
+    said = call("check-config", *header, settings=given).stdout.splitlines()[-2:]
+    assert said[0].startswith("Such a request comes from 127.0.0.1: the other end is no trusted proxy")
+
+
+def test_check_config_warns_of_limits_that_are_off(call: Run) -> None:
+    given = {"AUTHSVC_DATABASE_URL": "postgresql://127.0.0.1/authsvc", "AUTHSVC_JWT_SECRET": SECRET}
+    done = call("check-config", settings={**given, "AUTHSVC_LIMITS": "off"})
+    assert (done.returncode, done.stderr) == (
+        0,
+        "Warning: AUTHSVC_LIMITS is off: passwords can be guessed as fast as they are hashed.\n",
+    )
+    assert call("check-config", settings=given).stderr == ""
+
+
 def test_check_config_lists_every_fault_without_the_values(call: Run, tmp_path: Path) -> None:
     given = {
         "AUTHSVC_DATABASE_URL": "mysql://authsvc:hunter2hunter2@127.0.0.1/authsvc",

@@ -33,6 +33,7 @@ def test_it_says_what_went(call: Run, settings: dict[str, str]) -> None:
         "        0  revocations  sessions that were ended\n"
         "        0  journal      failed logins with an address that no account has\n"
         "     2500  journal      everything else\n"
+        "        0  attempts     what the limits count\n"
     )
     assert "     2500" not in call("sweep", settings=settings).stdout
 

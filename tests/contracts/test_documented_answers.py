@@ -18,7 +18,7 @@ from aiohttp import ClientResponse, web
 
 from authsvc import key_sets, refusals
 from authsvc.app import Service, compose
-from authsvc.config import PROFILES, Config, DatabaseUrl
+from authsvc.config import PROFILES, Config, DatabaseUrl, RateLimit
 from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
 from authsvc.refresh_tokens import RefreshToken, RefreshTokens
@@ -118,6 +118,13 @@ async def twice(stage: Stage, route: Route) -> ClientResponse:
     return await stage.send_good(route)
 
 
+async def too_often(stage: Stage, route: Route) -> ClientResponse:
+    if "register" in route.path:
+        return await twice(stage, route)
+    await with_a_wrong_password(stage, route)
+    return await with_a_wrong_password(stage, route)
+
+
 async def in_a_crowd(stage: Stage, route: Route) -> ClientResponse:
     answers = await asyncio.gather(*(stage.send_good(route) for _ in range(8)))
     return next((answer for answer in answers if answer.status == 503), answers[0])
@@ -155,6 +162,7 @@ PROVOKE: dict[type[Refusal], Send] = {
     refusals.InvalidRequest: authorization("Bearer a", "Bearer b"),
     refusals.InvalidToken: authorization("Bearer a"),
     refusals.DatabaseUnavailable: fields(),
+    refusals.RateLimited: too_often,
     refusals.Busy: in_a_crowd,
 }
 
@@ -169,9 +177,15 @@ def _with_a_tiny_queue(config: Config) -> Config:
     return dataclasses.replace(config, passwords=slow)
 
 
+def _with_one_attempt(config: Config) -> Config:
+    once = RateLimit(1, 60)
+    return dataclasses.replace(config, limits=dataclasses.replace(config.limits, account=once, register=once))
+
+
 SETTING: dict[type[Refusal], Callable[[Config], Config]] = {
     refusals.DatabaseUnavailable: _without_database,
     refusals.Busy: _with_a_tiny_queue,
+    refusals.RateLimited: _with_one_attempt,
 }
 
 

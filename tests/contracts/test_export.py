@@ -50,6 +50,10 @@ LEFT_OUT = {
     "revocations.session_id": "for minutes; the journal has it for longer, with when and why",
     "revocations.transaction_id": "a number of the database's own",
     "revocations.expires_at": "follows from when the session ended",
+    "attempts.key": "a keyed hash, for about a day: whose it is cannot be read from it",
+    "attempts.arrival_at": "belongs to that hash",
+    "attempts.taken": "belongs to that hash",
+    "attempts.expires_at": "belongs to that hash",
 }
 OF_NOBODY = {"clients"}
 """Tables about services."""

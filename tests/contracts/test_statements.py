@@ -19,6 +19,9 @@ FILES = sorted(path.stem for path in resources.folder("sql").glob("*.sql"))
 STATEMENTS = {(file, name): query for file in FILES for name, query in queries(file).items()}
 # What each statement feeds: a dataclass, or the columns that its function reads by name.
 FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
+    ("attempts", "give_back"): ("key",),
+    ("attempts", "sweep_attempts"): ("last", "swept"),
+    ("attempts", "take"): ("origin_granted", "account_taken", "origin_arrival_at", "account_arrival_at"),
     ("clients", "all_clients"): Client,
     ("clients", "client_secret_hash"): ("secret_hash",),
     ("clients", "delete_client"): ("id",),

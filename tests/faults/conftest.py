@@ -99,8 +99,15 @@ def fallible(unmigrated: Fallible) -> Fallible:
 
 @pytest.fixture
 def config(unmigrated: Fallible) -> Config:
-    """Shorter waits than production's, on the server that fails."""
-    config = Config.read({"AUTHSVC_DATABASE_URL": unmigrated.url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS})
+    """Shorter waits than production's, on the server that fails, and room for load from one person."""
+    config = Config.read(
+        {
+            "AUTHSVC_DATABASE_URL": unmigrated.url.reveal(),
+            "AUTHSVC_JWT_KEYS": SIGNING_KEYS,
+            "AUTHSVC_LIMIT_ORIGIN": "100000/1",
+            "AUTHSVC_LIMIT_ACCOUNT": "100000/1",
+        }
+    )
     return dataclasses.replace(
         config,
         database=dataclasses.replace(config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=1),

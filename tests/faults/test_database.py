@@ -28,6 +28,21 @@ async def test_while_the_database_is_down_it_is_503_and_after_that_as_before(
     await scene.assert_recovers()
 
 
+async def test_a_crash_of_the_server_forgets_what_the_limits_counted_and_nothing_else(
+    fallible: Fallible, scene: Scene
+) -> None:
+    """DOS-14: see docs/decisions/0011-limits.md."""
+    counted = "select count(*) from attempts"
+    assert await asyncio.to_thread(fallible.ask, counted) > 0
+    await asyncio.to_thread(fallible.server.stop)
+    await asyncio.to_thread(fallible.server.start)
+    assert await asyncio.to_thread(fallible.ask, counted) > 0
+    await asyncio.to_thread(fallible.server.kill)
+    await asyncio.to_thread(fallible.server.start)
+    assert await asyncio.to_thread(fallible.ask, counted) == 0
+    await scene.assert_recovers()
+
+
 async def test_a_restart_under_load_costs_503s_and_no_other_answer(fallible: Fallible, scene: Scene) -> None:
     """DBF-02"""
     statuses: Counter[int] = Counter()

@@ -18,6 +18,7 @@ from authsvc.events import OPERATOR
 from authsvc.flows.login import Login
 from authsvc.flows.refresh import Refresh
 from authsvc.flows.sessions import Sessions
+from authsvc.limits import Limits
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords
 from authsvc.refusals import Refusal
@@ -68,8 +69,12 @@ class Flows:
     clock: FrozenClock
 
     @property
+    def limits(self) -> Limits:
+        return Limits.none(self.database, self.clock, SystemEntropy())
+
+    @property
     def login(self) -> Login:
-        return Login(self.database, self.passwords, self.tokens, self.clock, SystemEntropy())
+        return Login(self.database, self.passwords, self.limits, self.tokens, self.clock, SystemEntropy())
 
     @property
     def sessions(self) -> Sessions:

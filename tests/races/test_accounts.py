@@ -38,6 +38,7 @@ async def rows(config: Config) -> int:
     return found
 
 
+@pytest.mark.unlimited
 @pytest.mark.parametrize("spellings", SPELLINGS.values(), ids=SPELLINGS.keys())
 async def test_of_fifty_registrations_of_one_address_one_opens_the_account(
     spellings: list[str], client: Client, config: Config
@@ -93,9 +94,10 @@ async def test_of_several_renewals_of_one_hash_one_is_kept(database: Database) -
         renewals = await asyncio.gather(*(renew(current, f"{turn}.{number}", barrier) for number in range(8)))
         (current,) = [each for each in renewals if each is not None]
         async with database.read() as connection:
-            assert await credentials.by_email(connection, ADA) == credentials.Credential(ID, current, None)
+            assert await credentials.by_email(connection, ADA) == credentials.Credential(ID, current, None, ADA)
 
 
+@pytest.mark.unlimited
 async def test_logins_that_renew_a_hash_never_undo_a_password_changed_meanwhile(
     client: Client, database: Database
 ) -> None:

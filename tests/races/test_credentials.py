@@ -25,8 +25,8 @@ class Accounts:
     def __init__(self, flows: Flows) -> None:
         self._flows = flows
         policy = PasswordPolicy(8, 100, frozenset())
-        self._changing = ChangePassword(flows.database, flows.passwords, policy, flows.clock)
-        self._deleting = DeleteUser(flows.database, flows.passwords)
+        self._changing = ChangePassword(flows.database, flows.passwords, flows.limits, policy, flows.clock)
+        self._deleting = DeleteUser(flows.database, flows.passwords, flows.limits)
         self._users = Users(flows.database, flows.tokens.settings, flows.clock)
 
     async def change(self, subject: UUID, by: TokenPair, new: Password = NEW) -> None:

@@ -32,12 +32,14 @@ async def log_in_to_a_disabled_one(flows: Flows, _subject: UUID, email: EmailAdd
 
 
 async def change(flows: Flows, subject: UUID, _email: EmailAddress) -> None:
-    changing = ChangePassword(flows.database, flows.passwords, PasswordPolicy(8, 100, frozenset()), flows.clock)
+    changing = ChangePassword(
+        flows.database, flows.passwords, flows.limits, PasswordPolicy(8, 100, frozenset()), flows.clock
+    )
     await changing.change(subject, SESSION, WRONG, NEW, HERE)
 
 
 async def delete(flows: Flows, subject: UUID, _email: EmailAddress) -> None:
-    await DeleteUser(flows.database, flows.passwords).delete(subject, SESSION, WRONG, HERE)
+    await DeleteUser(flows.database, flows.passwords, flows.limits).delete(subject, SESSION, WRONG, HERE)
 
 
 LOGINS, REAUTHENTICATIONS = (log_in, log_in_to_a_disabled_one), (change, delete)

@@ -36,7 +36,7 @@ async def test_what_is_inserted_is_returned_and_found_again(database: Database) 
     assert inserted == User(ID, ADA, NOW, NOW)
     async with database.read() as connection:
         assert await users.by_public_id(connection, ID) == inserted
-        assert await credentials.by_email(connection, ADA) == Credential(ID, "old", None)
+        assert await credentials.by_email(connection, ADA) == Credential(ID, "old", None, ADA)
 
 
 async def test_what_is_not_there_is_none(database: Database) -> None:
@@ -63,11 +63,11 @@ async def test_an_account_without_a_password_has_a_credential_without_a_hash(dat
     await insert(database)
     async with database.transaction(OPERATOR) as transaction:
         await transaction.connection.execute("update users set password_hash = null")
-        assert await credentials.by_email(transaction.connection, ADA) == Credential(ID, None, None)
+        assert await credentials.by_email(transaction.connection, ADA) == Credential(ID, None, None, ADA)
 
 
 def test_a_credential_does_not_show_its_hash() -> None:
-    assert "old" not in repr(Credential(ID, "old", None))
+    assert "old" not in repr(Credential(ID, "old", None, ADA))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ async def test_a_hash_is_replaced_only_while_it_is_the_one_that_was_read(
             connection, subject=subject, old_hash=old_hash, new_hash="new", now=LATER
         )
         assert replaced is is_replaced
-        assert await credentials.by_email(connection, ADA) == Credential(ID, "new" if is_replaced else "old", None)
+        assert await credentials.by_email(connection, ADA) == Credential(ID, "new" if is_replaced else "old", None, ADA)
         expected = User(ID, ADA, NOW, LATER) if is_replaced else inserted
         assert await users.by_public_id(connection, ID) == expected
 
@@ -95,7 +95,7 @@ async def test_an_import_opens_what_is_free_and_leaves_the_rest_as_it_is(databas
     rows = [ImportedUser(UUID(int=3), ADA, "new"), ImportedUser(UUID(int=4), GRACE, "new")]
     async with database.transaction(OPERATOR) as transaction:
         assert await users.insert_imported(transaction.connection, rows, now=LATER) == [UUID(int=4)]
-        assert await credentials.by_email(transaction.connection, ADA) == Credential(ID, "old", None)
+        assert await credentials.by_email(transaction.connection, ADA) == Credential(ID, "old", None, ADA)
         assert await users.by_public_id(transaction.connection, UUID(int=4)) == User(UUID(int=4), GRACE, LATER, LATER)
 
 

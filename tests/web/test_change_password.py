@@ -9,8 +9,10 @@ import pytest
 from aiohttp import ClientResponse
 
 from authsvc.config import Config
+from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
 from authsvc.flows.change_password import ChangePassword
+from authsvc.limits import Limits
 from authsvc.password_policy import Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.store.database import Database
@@ -147,7 +149,9 @@ async def test_a_rehash_in_the_midst_of_a_change_is_no_wrong_password(client: Cl
     [session] = (await (await client.get("/api/auth/sessions", headers=make.bearer(token))).json())["sessions"]
     passwords = await asyncio.to_thread(Overtaken, CHEAP, threads=1, queue_seconds=5)
     passwords.database = database
-    await ChangePassword(database, passwords, POLICY, FrozenClock()).change(
+    clock = FrozenClock()
+    limits = Limits.none(database, clock, SystemEntropy())
+    await ChangePassword(database, passwords, limits, POLICY, clock).change(
         UUID(user["id"]), UUID(session["id"]), POLICY.read(make.PASSWORD), POLICY.read(NEW), OPERATOR
     )
     await passwords.close()

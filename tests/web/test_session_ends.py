@@ -94,6 +94,7 @@ def test_every_kind_that_is_recorded_is_here() -> None:
     assert ENDS.keys() == {kind.tag for kind in SessionEnded.__subclasses__()} - {"session:end:deleted"}
 
 
+@pytest.mark.unlimited
 @pytest.mark.parametrize("tag, end", [(tag, end) for tag, ends in ENDS.items() for end in ends])
 async def test_the_journal_says_why_a_session_ended(tag: str, end: End, world: World, clock: FrozenClock) -> None:
     await make.user(world.client)

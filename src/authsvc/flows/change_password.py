@@ -5,6 +5,7 @@ from uuid import UUID
 
 from authsvc.clock import Clock
 from authsvc.events import EndedByPasswordChange, Origin, PasswordChanged, PasswordChangeFailed
+from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.reauthentication import reauthenticate
@@ -22,6 +23,7 @@ class ChangePassword:
 
     database: Database
     passwords: Passwords
+    limits: Limits
     policy: PasswordPolicy
     clock: Clock
 
@@ -32,13 +34,16 @@ class ChangePassword:
             InvalidCredentials: it is not the current password.
             InvalidInput: the new password is the address (field `new_password`).
             InvalidToken: the session that asks has ended, or the account exists no more.
+            RateLimited: too many attempts, for this account or from this origin.
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
         new_hash = None
         for _attempt in range(ATTEMPTS):
             failed = PasswordChangeFailed(subject, session_id)
-            credential = await reauthenticate(self.database, self.passwords, current, failed, origin)
+            credential = await reauthenticate(
+                self.database, self.passwords, current, failed, origin, limits=self.limits
+            )
             if new_hash is None:
                 await self._refuse_address(subject, new)
                 new_hash = await self.passwords.hash(new)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from authsvc.events import OPERATOR, EndedByDeletion, Origin, SessionEnded, UserDeleted, UserDeletionFailed
+from authsvc.limits import Limits
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords
 from authsvc.reauthentication import reauthenticate
@@ -23,6 +24,7 @@ class DeleteUser:
 
     database: Database
     passwords: Passwords
+    limits: Limits
 
     async def delete(self, subject: UUID, session_id: UUID, password: Password, origin: Origin) -> None:
         """Delete the account of who asks, and gives the password again.
@@ -30,12 +32,15 @@ class DeleteUser:
         Raises:
             InvalidCredentials: it is not the password.
             InvalidToken: the session that asks has ended, or the account exists no more.
+            RateLimited: too many attempts, for this account or from this origin.
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
         for _attempt in range(ATTEMPTS):
             failed = UserDeletionFailed(subject, session_id)
-            credential = await reauthenticate(self.database, self.passwords, password, failed, origin)
+            credential = await reauthenticate(
+                self.database, self.passwords, password, failed, origin, limits=self.limits
+            )
             if await self._delete_verified(credential, session_id):
                 return
             # Between the look and the lock the hash was replaced: by that of another password, or a login's rehash.

@@ -13,9 +13,11 @@ from authsvc.events import (
     LoginOfDisabledUser,
     LoginSucceeded,
     Origin,
+    PasswordChecksSlowed,
     PasswordRehashed,
     UnsupportedHashMet,
 )
+from authsvc.limits import Attempt, Limits
 from authsvc.password_policy import Password
 from authsvc.passwords import Passwords, Verdict
 from authsvc.refresh_tokens import InvalidRefreshTokenError
@@ -38,6 +40,7 @@ class Login:
 
     database: Database
     passwords: Passwords
+    limits: Limits
     tokens: SessionTokens
     clock: Clock
     entropy: Entropy
@@ -53,12 +56,13 @@ class Login:
         Raises:
             InvalidCredentials: no such account, or not its password: the same answer after the same work.
             AccountDisabled: the right password of an account that an operator has closed.
+            RateLimited: too many attempts, for this account or from this origin: nothing was looked up or hashed.
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
-        replaced = self._session_of(replaces)
-        for _attempt in range(ATTEMPTS):
-            credential = await self._verified(email, password, origin)
+        attempt, replaced = await self.limits.password_check(email, origin), self._session_of(replaces)
+        for _try in range(ATTEMPTS):
+            credential = await self._verified(email, password, attempt, origin)
             pair = await self._open(credential, await self._renewed_hash(password, credential), origin, replaced)
             if pair is not None:
                 return pair
@@ -71,18 +75,21 @@ class Login:
         except InvalidRefreshTokenError:
             return None
 
-    async def _verified(self, email: EmailAddress, password: Password, origin: Origin) -> Credential:
+    async def _verified(self, email: EmailAddress, password: Password, attempt: Attempt, origin: Origin) -> Credential:
         async with self.database.read() as connection:
             credential = await credentials.by_email(connection, email)
         # No connection is held through the hash: a pool held there would be a rate limit nobody chose.
         verdict = await self.passwords.verify(password, credential.password_hash if credential else None)
         if credential is None or verdict is not Verdict.MATCH:
-            await self._fail(credential, verdict, origin)
+            await self._fail(credential, verdict, attempt, origin)
         if credential.disabled_at is not None:
             await self._refuse_disabled(credential.subject, origin)
+        await self.limits.succeeded(attempt)
         return credential
 
-    async def _fail(self, credential: Credential | None, verdict: Verdict, origin: Origin) -> NoReturn:
+    async def _fail(
+        self, credential: Credential | None, verdict: Verdict, attempt: Attempt, origin: Origin
+    ) -> NoReturn:
         if credential is not None and verdict is Verdict.UNSUPPORTED:
             self.database.publish(UnsupportedHashMet(credential.subject))
         subject = credential.subject if credential else None
@@ -91,6 +98,8 @@ class Login:
             # address, too: both take the same time.
             is_held = await users.hold(transaction.connection, subject)
             transaction.record(LoginFailed(subject if is_held else None))
+            if subject is not None and is_held and attempt.slowed:
+                transaction.record(PasswordChecksSlowed(subject))
         raise InvalidCredentials
 
     async def _refuse_disabled(self, subject: UUID, origin: Origin) -> NoReturn:

@@ -6,6 +6,7 @@ from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import Entropy
 from authsvc.events import Origin, UserRegistered
+from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import FieldFault, InvalidInput
@@ -22,6 +23,7 @@ class Register:
 
     database: Database
     passwords: Passwords
+    limits: Limits
     policy: PasswordPolicy
     clock: Clock
     entropy: Entropy
@@ -32,6 +34,7 @@ class Register:
         Raises:
             EmailTaken: an account with this address exists, or is opened at this moment.
             InvalidInput: the password is the address.
+            RateLimited: too many accounts were opened from this origin.
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
@@ -39,6 +42,7 @@ class Register:
             self.policy.refuse_address(password, email)
         except InvalidPasswordError as error:
             raise InvalidInput([FieldFault("password", error.code, error.message)]) from None
+        await self.limits.registration(origin)
         password_hash = await self.passwords.hash(password)
         async with self.database.transaction(origin) as transaction:
             user = await users.insert(

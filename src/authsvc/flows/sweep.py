@@ -8,7 +8,7 @@ from uuid import UUID
 from authsvc import config
 from authsvc.clock import Clock
 from authsvc.revocations import GRACE_SECONDS
-from authsvc.store import journal, sessions
+from authsvc.store import attempts, journal, sessions
 from authsvc.store.database import Database
 
 BATCH = 1_000
@@ -47,6 +47,12 @@ def retention(journal_days: int) -> tuple[Retention, ...]:
             "the entry",
         ),
         Retention("journal", "everything else", timedelta(days=journal_days), "the entry"),
+        Retention(
+            "attempts",
+            "what the limits count",
+            timedelta(minutes=5),
+            "the moment from which it counts for nothing: for an account about a day after the last attempt",
+        ),
     )
 
 
@@ -65,7 +71,7 @@ class Sweep:
         Raises:
             DatabaseUnavailable: the database does not answer; what was deleted so far is.
         """
-        (over, revocations, failed_logins, entries), now = retention(self.journal.days), self.clock.now()
+        (over, revocations, failed_logins, entries, counted), now = retention(self.journal.days), self.clock.now()
         await self._sweep_sessions(over, now, report)
         for line, delete in (
             (revocations, sessions.sweep_revocations),
@@ -78,6 +84,17 @@ class Sweep:
                     last = await delete(connection, before=now - line.kept, most=BATCH)
                 swept += last
                 report(line, swept)
+
+        await self._sweep_attempts(counted, now, report)
+
+    async def _sweep_attempts(self, line: Retention, now: datetime, report: Callable[[Retention, int], None]) -> None:
+        swept = 0
+        last: bytes | None = b""
+        while last is not None:
+            async with self.database.read() as connection:
+                last, count = await attempts.sweep(connection, after=last, most=BATCH, before=now - line.kept)
+            swept += count
+            report(line, swept)
 
     async def _sweep_sessions(self, line: Retention, now: datetime, report: Callable[[Retention, int], None]) -> None:
         over_since = now - line.kept

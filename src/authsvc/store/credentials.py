@@ -18,11 +18,12 @@ _QUERIES = queries("credentials")
 
 @dataclass(frozen=True)
 class Credential:
-    """The password hash of one account, None where it has no password; and since when it is disabled, if it is."""
+    """The password hash of one account, None where it has no password; since when it is disabled; its address."""
 
     subject: UUID
     password_hash: str | None = field(repr=False)
     disabled_at: datetime | None
+    email: EmailAddress = field(repr=False)
 
 
 async def by_email(connection: Connection, email: EmailAddress) -> Credential | None:

@@ -52,6 +52,7 @@ SENTENCES: Mapping[str, str] = {
 """What is said of an event, by its tag. Every event that the journal can hold about an account is here, or below."""
 WARNINGS: Mapping[str, str] = {
     events.LoginFailed.tag: "Wrong password",
+    events.PasswordChecksSlowed.tag: "Many wrong passwords: further attempts have to wait",
     events.LoginOfDisabledUser.tag: "Login refused: the account was disabled",
     events.PasswordChangeFailed.tag: "Wrong password, when changing it",
     events.UserDeletionFailed.tag: "Wrong password, when deleting the account",

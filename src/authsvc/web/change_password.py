@@ -8,7 +8,7 @@ from aiohttp import web
 from authsvc.flows.change_password import ChangePassword
 from authsvc.flows.profile import Profile
 from authsvc.password_policy import PasswordPolicy
-from authsvc.refusals import Busy, InvalidCredentials, InvalidToken, Refusal
+from authsvc.refusals import Busy, InvalidCredentials, InvalidToken, RateLimited, Refusal
 from authsvc.web import notices
 from authsvc.web.forms import Forms, wrong_password
 from authsvc.web.guard import IDENTITY
@@ -83,7 +83,7 @@ class ChangePasswordDoor:
                 answers=(Answer(204, "It is changed, and every other session has ended."),),
                 tag="Account",
                 reads=self._shape,
-                refuses=(InvalidCredentials, Busy),
+                refuses=(InvalidCredentials, RateLimited, Busy),
             ),
             Route(
                 "GET",
@@ -106,6 +106,6 @@ class ChangePasswordDoor:
                 tag="Pages",
                 page=True,
                 reads=self._shape,
-                refuses=(Busy,),
+                refuses=(RateLimited, Busy),
             ),
         ]

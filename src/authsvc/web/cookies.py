@@ -1,4 +1,4 @@
-"""The cookies of the site: the two tokens of a browser, and the nonce that its forms are bound to.
+"""The cookies of the site: a browser's two tokens, the nonce that its forms are bound to, and that it was here before.
 
 `__Host-` (RFC 6265bis §4.1.3.2) keeps sibling hosts from setting them; on plain-http localhost, where browsers refuse
 the prefix, the same without it and without `Secure`.
@@ -52,13 +52,15 @@ class Cookies:
     access_token: Cookie
     refresh_token: Cookie
     form_nonce: Cookie
+    known_browser: Cookie
 
     @classmethod
     def of(cls, public_url: str) -> "Cookies":
         """Return the cookies for https, or for localhost without TLS."""
         secure = public_url.startswith("https:")
         prefix = "__Host-" if secure else ""
-        return cls(*(Cookie(f"{prefix}{name}", secure) for name in ("access_token", "refresh_token", "form_nonce")))
+        names = ("access_token", "refresh_token", "form_nonce", "known_browser")
+        return cls(*(Cookie(f"{prefix}{name}", secure) for name in names))
 
     def write_tokens(self, response: web.StreamResponse, pair: TokenPair) -> None:
         """Give the browser a pair of tokens, each for as long as it is good."""

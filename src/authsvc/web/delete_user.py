@@ -8,7 +8,7 @@ from aiohttp import web
 from authsvc.flows.delete_user import DeleteUser
 from authsvc.flows.profile import Profile
 from authsvc.password_policy import PasswordPolicy
-from authsvc.refusals import Busy, InvalidCredentials, InvalidToken, Refusal
+from authsvc.refusals import Busy, InvalidCredentials, InvalidToken, RateLimited, Refusal
 from authsvc.web import notices
 from authsvc.web.farewell import Farewell
 from authsvc.web.forms import Forms, wrong_password
@@ -75,7 +75,7 @@ class DeleteUserDoor:
                 answers=(Answer(204, "It is gone, with its sessions and what was recorded about it."),),
                 tag="Account",
                 reads=self._shape,
-                refuses=(InvalidCredentials, Busy),
+                refuses=(InvalidCredentials, RateLimited, Busy),
             ),
             Route(
                 "GET",
@@ -98,6 +98,6 @@ class DeleteUserDoor:
                 tag="Pages",
                 page=True,
                 reads=self._shape,
-                refuses=(Busy,),
+                refuses=(RateLimited, Busy),
             ),
         ]

@@ -78,4 +78,4 @@ def _explain(refusal: Refusal | None) -> tuple[int, dict[str, str], dict[str, st
         return status, headers, errors, None if errors.keys() <= _BESIDE else refusal.detail
     if isinstance(refusal, refusals.EmailTaken):
         return status, headers, {"email": refusal.detail}, None
-    return status, headers, {}, refusal.detail
+    return status, headers, {}, refusal.sentence

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from authsvc.flows.login import Login
 from authsvc.password_policy import PasswordPolicy
-from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, Refusal
+from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, RateLimited, Refusal
 from authsvc.web import notices, redirects
 from authsvc.web.bodies import JSON, TOKENS_SCHEMA, json_response, tokens_body
 from authsvc.web.cookies import Cookies
@@ -19,6 +19,8 @@ from authsvc.web.reading import Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
 
 DELIVERY_HEADER = "Token-Delivery"
+KNOWN_SECONDS = 31_536_000
+"""How long a browser is told from strangers to its account, after its last login."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,11 @@ class LoginDoor:
         replaces = self.cookies.refresh_token.read(request)
         pair = await self.login(given.email, given.password, origin_of(request), replaces=replaces)
         self.cookies.write_tokens(response, pair)
+        self.cookies.known_browser.write(response, self.login.limits.mark(given.email), KNOWN_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
-        refuses = (InvalidCredentials, AccountDisabled, Busy, DatabaseUnavailable)
+        refuses = (InvalidCredentials, AccountDisabled, RateLimited, Busy, DatabaseUnavailable)
         return [
             Route(
                 "POST",

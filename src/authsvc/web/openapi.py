@@ -57,8 +57,17 @@ _HEADERS = {
     REQUEST_ID_HEADER: {"description": "The id that the client gave, or a new one.", "schema": _TEXT},
     "WWW-Authenticate": {"description": "The challenge: of RFC 6750 §3, or Basic for services.", "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "RateLimit": {
+        "description": "The limit that was met: `r` is left of it, and `t` the wait in seconds.",
+        "schema": _TEXT,
+    },
+    "RateLimit-Policy": {"description": "That limit: `q` are granted in `w` seconds.", "schema": _TEXT},
 }
-_ERROR_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+_ERROR_HEADERS = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    503: ("Retry-After",),
+}
 
 
 def document(routes: Sequence[Route], public_url: str) -> dict[str, Any]:
@@ -202,11 +211,11 @@ def _problem(status: int, kinds: list[type[Refusal]], *, is_page: bool) -> dict[
         "description": " · ".join(f"`{kind.code}`: {kind.detail}" for kind in kinds),
         "headers": {
             **_header(REQUEST_ID_HEADER),
-            **(_header(_ERROR_HEADERS[status]) if status in _ERROR_HEADERS else {}),
+            **_header(*_ERROR_HEADERS.get(status, ())),
         },
         "content": {"text/html": {"schema": _TEXT}} if is_page else {problems.CONTENT_TYPE: {"schema": schema}},
     }
 
 
-def _header(name: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"}}
+def _header(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -48,6 +48,7 @@ TABLE: dict[type[Refusal], tuple[int, str]] = {
     refusals.NotFound: (404, "Not found"),
     refusals.SessionNotFound: (404, "No such session"),
     refusals.MethodNotAllowed: (405, "Method not allowed"),
+    refusals.RateLimited: (429, "Too many attempts"),
     refusals.Unavailable: (503, "Not available"),
     refusals.DatabaseUnavailable: (503, "Temporarily not available"),
     refusals.Busy: (503, "Too busy"),
@@ -72,6 +73,13 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
             headers = {"WWW-Authenticate": "Bearer"}
         case refusals.Unavailable():
             headers = {"Retry-After": str(refusal.retry_after)}
+        case refusals.RateLimited():
+            # draft-ietf-httpapi-ratelimit-headers-10: a policy by its name, and what is left of it.
+            headers = {
+                "Retry-After": str(refusal.retry_after),
+                "RateLimit-Policy": f'"{refusal.limit}";q={refusal.burst};w={refusal.seconds}',
+                "RateLimit": f'"{refusal.limit}";r=0;t={refusal.retry_after}',
+            }
         case refusals.MethodNotAllowed():
             headers = {"Allow": ", ".join(refusal.allowed)}
         case refusals.UnsupportedMediaType():
@@ -94,7 +102,7 @@ class Problems:
             "type": f"{self.public_url}/api/docs#problem-{refusal.code}",
             "title": title,
             "status": status,
-            "detail": refusal.detail,
+            "detail": refusal.sentence,
             "code": refusal.code,
             "instance": f"urn:authsvc:request:{request_id}",
         }
@@ -142,7 +150,7 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
                 return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
             return notices.see_other("/login", Notice.LOGGED_OUT)
         status, title = status_and_title(type(refusal))
-        page = ProblemPage(title, status=status, heading=title, detail=refusal.detail, request_id=request[REQUEST_ID])
+        page = ProblemPage(title, status=status, heading=title, detail=refusal.sentence, request_id=request[REQUEST_ID])
         return pages.response(page, status=status, headers=headers_of(refusal))
 
     return middleware

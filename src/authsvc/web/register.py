@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from authsvc.flows.register import Register
-from authsvc.refusals import Busy, DatabaseUnavailable, EmailTaken, Refusal
+from authsvc.refusals import Busy, DatabaseUnavailable, EmailTaken, RateLimited, Refusal
 from authsvc.web import notices, redirects
 from authsvc.web.bodies import JSON, USER_SCHEMA, json_response, user_body
 from authsvc.web.forms import NEXT, Forms
@@ -63,7 +63,7 @@ class RegisterDoor:
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
-        refuses = (EmailTaken, Busy, DatabaseUnavailable)
+        refuses = (EmailTaken, RateLimited, Busy, DatabaseUnavailable)
         return [
             Route(
                 "POST",
