@@ -210,6 +210,7 @@ class Account:
                 self._find(Kind.FORKED, entry, "a token older than the one just replaced was renewed.")
             elif entry.got != session.tokens[-1]:
                 self._find(Kind.FORKED, entry, "one token has two successors.")
+                session.tokens.append(entry.got)
         elif entry.answer.code == "invalid_grant":
             if session.state is State.LIVE and older <= 1:
                 self._find(Kind.LOGGED_OUT, entry, "the refresh token was good.")

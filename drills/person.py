@@ -69,15 +69,16 @@ class Person:
             return
         device = self.chance.choice(self.devices)
         acts: list[tuple[float, Callable[[Device], Coroutine[Any, Any, None]]]] = [
+            # Those that hash are rare: it is not the hash rate that is looked at.
             (0.32, self._look),
             (0.22, self._verify),
             (0.32, self._refresh),
             (0.06, self._refresh_in_two_tabs),
             (0.03, self._probe),
-            (0.015, self._log_out),
-            (0.012, self._another_device),
-            (0.006, self._change_password),
-            (0.006, self._another_account),
+            (0.008, self._log_out),
+            (0.006, self._another_device),
+            (0.004, self._change_password),
+            (0.004, self._another_account),
         ]
         weights, choices = zip(*acts, strict=True)
         await self.chance.choices(choices, weights)[0](device)

@@ -13,7 +13,7 @@ from drills.person import Person
 AT_ONCE = 6
 MOST_ACCOUNTS = 2_000
 MOST_OLD_PASSWORDS = 300
-TRIES = 100
+TRIES = 600
 # No client's own number of a session reaches this.
 OUR_SESSIONS = 1_000_000_000
 

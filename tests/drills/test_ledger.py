@@ -116,3 +116,8 @@ def test_each_broken_promise_is_found(history: list[Entry], kind: Kind) -> None:
 
 def test_an_address_that_was_taken_before_anybody_asked_is_found() -> None:
     assert [each.kind for each in findings([register(Answer(409, "email_taken"))], DOCUMENTED)] == [Kind.LOST]
+
+
+def test_what_follows_a_fork_is_still_read() -> None:
+    forked = [login(1), refresh("1.1", "1.2"), refresh("1.1", "1.3"), refresh("1.3", "1.4")]
+    assert kinds(*forked) == [Kind.FORKED]
