@@ -23,15 +23,24 @@ DOCUMENT = ROOT / "docs" / "drills" / "faults.md"
 
 async def faults_under_load(seconds: float, seed: int) -> Outcome:
     """Return what the clients' ledgers say after so many seconds of faults."""
+    _end_in_order()
     async with Stage.up(_scaled(seconds)) as stage:
         return await Play(stage, seconds, seed).run()
 
 
 async def logins_beyond_capacity(seconds: float) -> Overload:
     """Return what ten times too many logins leave of the service, measured on a stage of its own."""
+    _end_in_order()
     async with Stage.up({}, through_relay=False) as stage:
         say(f"logins are offered at {overload.TIMES} times capacity")
         return await overload.measure(stage, seconds)
+
+
+def _end_in_order() -> None:
+    """On SIGTERM put away what was begun, as the runner does on SIGINT."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _scaled(seconds: float) -> dict[str, str]:
@@ -55,8 +64,6 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     options = parser.parse_args()
     measured = None
-    # What was begun is put away, however it is asked to stop.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             outcome = runner.run(faults_under_load(options.seconds, options.seed))
@@ -64,7 +71,7 @@ def main() -> None:
                 measured = runner.run(logins_beyond_capacity(options.overload_seconds))
     except (StageError, EmbeddedError) as error:
         sys.exit(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped before its end: nothing was written")
     command = " ".join(["make drill-faults", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if _arguments() else [])])
     drilled = report.Report(outcome, measured, command)
