@@ -165,7 +165,9 @@ class Report:
 
     def _machine(self) -> str:
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-        return f"{cores} cores, {platform.system()}, Python {platform.python_version()}"
+        # Who reads the times must know how much else was going on.
+        load = os.getloadavg()[1]
+        return f"{cores} cores, load average {load:.0f}, {platform.system()}, Python {platform.python_version()}"
 
 
 def _worst(strikes: list[Strike]) -> str:
