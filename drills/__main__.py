@@ -31,7 +31,7 @@ async def faults_under_load(seconds: float, seed: int) -> Outcome:
 async def logins_beyond_capacity(seconds: float) -> Overload:
     """Return what ten times too many logins leave of the service, measured on a stage of its own."""
     _end_in_order()
-    async with Stage.up({}, through_relay=False) as stage:
+    async with Stage.up({}, is_measured=True) as stage:
         say(f"logins are offered at {overload.TIMES} times capacity")
         return await overload.measure(stage, seconds)
 

@@ -69,7 +69,6 @@ class Person:
             return
         device = self.chance.choice(self.devices)
         acts: list[tuple[float, Callable[[Device], Coroutine[Any, Any, None]]]] = [
-            # Those that hash are rare: it is not the hash rate that is looked at.
             (0.32, self._look),
             (0.22, self._verify),
             (0.32, self._refresh),

@@ -22,6 +22,7 @@ import psycopg
 from authsvc import config, embedded, key_sets
 from authsvc.store import migrations
 from drills.relay import Relay
+from drills.serve import PROFILE
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "haproxy.cfg"
@@ -48,6 +49,7 @@ class Instance:
 
     url: str
     admin_url: str
+    command: Sequence[str]
     environ: Mapping[str, str]
     log: Path
     process: "subprocess.Popen[bytes] | None" = None
@@ -56,7 +58,7 @@ class Instance:
         """Start it, and return when it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and no wait
-                [sys.executable, "-m", "authsvc", "serve"], env=self.environ, stdout=log, stderr=log
+                [sys.executable, *self.command], env=self.environ, stdout=log, stderr=log, cwd=ROOT
             )
         await until_answered(f"{self.admin_url}/readyz", self.process)
 
@@ -82,10 +84,11 @@ class Stage:
 
     @classmethod
     @asynccontextmanager
-    async def up(cls, settings: Mapping[str, str], *, through_relay: bool = True) -> AsyncIterator[Self]:
+    async def up(cls, settings: Mapping[str, str], *, is_measured: bool = False) -> AsyncIterator[Self]:
         """Lend it, and take all of it down at the end. The instances get `settings` besides their own.
 
-        Past the relay, what is measured shares no event loop with it.
+        Where a rate is measured, passwords cost what they cost, and PostgreSQL is reached past the relay, which shares
+        the event loop with who measures.
 
         Raises:
             StageError: there is no HAProxy.
@@ -99,9 +102,11 @@ class Stage:
             server = await asyncio.to_thread(stack.enter_context, embedded.serve(home, settings=POSTGRES))
             await asyncio.to_thread(migrations.apply, config.DatabaseUrl(server.url))
             relay = await stack.enter_async_context(Relay(_socket_of(server)).listening())
-            database_url = RELAYED.format(port=relay.port) if through_relay else server.url
+            database_url = server.url if is_measured else RELAYED.format(port=relay.port)
+            command = ["-m", "authsvc", "serve"] if is_measured else ["-m", "drills.serve"]
+            settings = settings if is_measured else {**settings, "AUTHSVC_PASSWORD_PROFILE": PROFILE}
             environ = _environ(folder, {"AUTHSVC_DATABASE_URL": database_url, **with_limits_off(settings)})
-            instances = [_instance(folder, number, environ) for number in range(2)]
+            instances = [_instance(folder, number, command, environ) for number in range(2)]
             for instance in instances:
                 stack.push_async_callback(_stop, instance)
             await asyncio.gather(*(instance.start() for instance in instances))
@@ -168,11 +173,11 @@ def _environ(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _instance(folder: Path, number: int, environ: Mapping[str, str]) -> Instance:
+def _instance(folder: Path, number: int, command: Sequence[str], environ: Mapping[str, str]) -> Instance:
     port, admin_port = free_ports(2)
     ports = {"AUTHSVC_PORT": str(port), "AUTHSVC_ADMIN_PORT": str(admin_port)}
     log = folder / f"instance-{number}.log"
-    return Instance(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", {**environ, **ports}, log)
+    return Instance(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", command, {**environ, **ports}, log)
 
 
 async def _stop(instance: Instance) -> None:
