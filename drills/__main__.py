@@ -15,7 +15,7 @@ import uvloop
 from authsvc.embedded import EmbeddedError
 from drills import overload, report
 from drills.overload import Overload
-from drills.play import FULL_SECONDS, Outcome, Play, say
+from drills.play import Outcome, Play, say
 from drills.stage import ROOT, Stage, StageError
 
 DOCUMENT = ROOT / "docs" / "drills" / "faults.md"
@@ -24,14 +24,14 @@ DOCUMENT = ROOT / "docs" / "drills" / "faults.md"
 async def faults_under_load(seconds: float, seed: int) -> Outcome:
     """Return what the clients' ledgers say after so many seconds of faults."""
     _end_in_order()
-    async with Stage.up(_scaled(seconds)) as stage:
+    async with Stage.up() as stage:
         return await Play(stage, seconds, seed).run()
 
 
 async def logins_beyond_capacity(seconds: float) -> Overload:
     """Return what ten times too many logins leave of the service, measured on a stage of its own."""
     _end_in_order()
-    async with Stage.up({}, is_measured=True) as stage:
+    async with Stage.up(is_measured=True) as stage:
         say(f"logins are offered at {overload.TIMES} times capacity")
         return await overload.measure(stage, seconds)
 
@@ -41,15 +41,6 @@ def _end_in_order() -> None:
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-
-
-def _scaled(seconds: float) -> dict[str, str]:
-    """Return the service's own time limits: its defaults, or as much shorter as the faults are."""
-    scale = min(1.0, seconds / FULL_SECONDS)
-    return {
-        "AUTHSVC_DATABASE_ACQUIRE_SECONDS": f"{max(0.4, 2 * scale):g}",
-        "AUTHSVC_DATABASE_STATEMENT_SECONDS": f"{max(0.5, 5 * scale):g}",
-    }
 
 
 def main() -> None:

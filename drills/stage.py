@@ -84,8 +84,8 @@ class Stage:
 
     @classmethod
     @asynccontextmanager
-    async def up(cls, settings: Mapping[str, str], *, is_measured: bool = False) -> AsyncIterator[Self]:
-        """Lend it, and take all of it down at the end. The instances get `settings` besides their own.
+    async def up(cls, *, is_measured: bool = False) -> AsyncIterator[Self]:
+        """Lend it, and take all of it down at the end.
 
         Where a rate is measured, passwords cost what they cost, and PostgreSQL is reached past the relay, which shares
         the event loop with who measures.
@@ -104,7 +104,7 @@ class Stage:
             relay = await stack.enter_async_context(Relay(_socket_of(server)).listening())
             database_url = server.url if is_measured else RELAYED.format(port=relay.port)
             command = ["-m", "authsvc", "serve"] if is_measured else ["-m", "drills.serve"]
-            settings = settings if is_measured else {**settings, "AUTHSVC_PASSWORD_PROFILE": PROFILE}
+            settings = {} if is_measured else {"AUTHSVC_PASSWORD_PROFILE": PROFILE}
             environ = _environ(folder, {"AUTHSVC_DATABASE_URL": database_url, **with_limits_off(settings)})
             instances = [_instance(folder, number, command, environ) for number in range(2)]
             for instance in instances:
