@@ -263,6 +263,8 @@ def findings(history: Sequence[Entry], documented: Mapping[Act, frozenset[int]])
 
 
 def _fault_of(answer: Answer, documented: frozenset[int]) -> str | None:
+    if answer.status >= 500 and answer.status != 503:  # noqa: PLR2004 - whatever the description says
+        return "an internal error."
     if answer.status not in documented:
         return "this status is not documented."
     if answer.is_good or answer.is_lost or answer.code in EXPECTED_CODES:

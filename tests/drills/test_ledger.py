@@ -5,7 +5,7 @@ import pytest
 from drills.ledger import STALE_YES_SECONDS, Act, Answer, Entry, Kind, Source, State, findings, read
 
 ADA = "ada@example.com"
-DOCUMENTED = {act: frozenset({200, 201, 204, 400, 401, 409, 422, 503}) for act in Act}
+DOCUMENTED = {act: frozenset({200, 201, 204, 400, 401, 409, 422, 500, 503}) for act in Act}
 LOST = (Answer(503, "temporarily_unavailable"), Answer(502, source=Source.PROXY), Answer(0, source=Source.NOBODY))
 INVALID_GRANT, INVALID_TOKEN = Answer(400, "invalid_grant"), Answer(401, "invalid_token")
 INVALID_CREDENTIALS = Answer(401, "invalid_credentials")
@@ -104,7 +104,8 @@ BROKEN = {
         Kind.LOGGED_OUT,
     ),
     "a good access token": ([login(1), me(1, INVALID_TOKEN)], Kind.LOGGED_OUT),
-    "a status nobody knows": ([login(1), me(1, Answer(500, "internal_error"))], Kind.UNDOCUMENTED),
+    "a status nobody knows": ([login(1), me(1, Answer(404, "not_found"))], Kind.UNDOCUMENTED),
+    "an internal error": ([login(1), me(1, Answer(500, "internal_error"))], Kind.UNDOCUMENTED),
     "a refusal without a reason": ([login(1), me(1, Answer(422, "invalid_input"))], Kind.UNDOCUMENTED),
 }
 
