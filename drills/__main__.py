@@ -64,7 +64,10 @@ def main() -> None:
         sys.exit(str(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped before its end: nothing was written")
-    command = " ".join(["make drill-faults", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if _arguments() else [])])
+    told = ("seconds", "overload_seconds", "seed")
+    given = [name for name in told if getattr(options, name) != parser.get_default(name)]
+    arguments = " ".join(f"--{name.replace('_', '-')} {getattr(options, name):g}" for name in given)
+    command = "make drill-faults" + (f' ARGS="{arguments}"' if arguments else "")
     drilled = report.Report(outcome, measured, command)
     print(drilled.text())
     if options.json:
@@ -73,10 +76,6 @@ def main() -> None:
         DOCUMENT.parent.mkdir(exist_ok=True)
         DOCUMENT.write_text(drilled.document(), "utf-8")
     sys.exit(bool(outcome.findings or drilled.missed()))
-
-
-def _arguments() -> list[str]:
-    return [argument for argument in sys.argv[1:] if argument != "--write"]
 
 
 if __name__ == "__main__":
