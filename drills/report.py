@@ -23,7 +23,8 @@ MOST_SHOWN = 40
 
 DOCUMENT = """# Faults under load
 
-Written by `{command}` on {machine}. The counts are worth more than the times, which are that machine's.
+Written by `{command}` on
+{machine}. The counts are worth more than the times, which are that machine's.
 
 {people} clients register, log in, renew (also in two tabs at once), log out and change passwords, through HAProxy
 ([examples/haproxy.cfg](../../examples/haproxy.cfg)) at two instances on one PostgreSQL, while one fault after the other
@@ -32,7 +33,8 @@ is called in, at both instances. Passwords cost nothing in this part, so that th
 
 {goals}
 
-{tried} attacks, faults and races are tests of their own in {folders}, and held by `make test`.
+{tried} attacks, faults and races are tests of their own in {folders}:
+`make test` tries each.
 
 ## Each fault
 
@@ -135,7 +137,7 @@ class Report:
         yield Goal("requests", f"{outcome.requests:,}")
         yield Goal("requests during faults", f"{during.total():,}")
         for sort, number in sorted(during.items()):
-            yield Goal(f"· answered {sort}", f"{number:,}")
+            yield Goal(f"· {sort}", f"{number:,}")
         for act in ("register", "login", "refresh", "logout", "change_password"):
             yield Goal(f"acknowledged: {act.replace('_', ' ')}", f"{outcome.acts[act]:,}")
         for kind in Kind:
