@@ -204,12 +204,11 @@ class Account:
         if entry.answer.is_good:
             if session.state is State.ENDED:
                 self._find(Kind.LOST, entry, "the session had ended, and was renewed.")
-            if older == 0:
-                session.tokens.append(entry.got)
-            elif older > 1:
+            if older > 1:
                 self._find(Kind.FORKED, entry, "a token older than the one just replaced was renewed.")
-            elif entry.got != session.tokens[-1]:
+            elif older == 1 and entry.got != session.tokens[-1]:
                 self._find(Kind.FORKED, entry, "one token has two successors.")
+            if entry.got not in session.tokens:
                 session.tokens.append(entry.got)
         elif entry.answer.code == "invalid_grant":
             if session.state is State.LIVE and older <= 1:

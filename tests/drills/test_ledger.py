@@ -122,3 +122,5 @@ def test_an_address_that_was_taken_before_anybody_asked_is_found() -> None:
 def test_what_follows_a_fork_is_still_read() -> None:
     forked = [login(1), refresh("1.1", "1.2"), refresh("1.1", "1.3"), refresh("1.3", "1.4")]
     assert kinds(*forked) == [Kind.FORKED]
+    renewed = [login(1), refresh("1.1", "1.2"), refresh("1.2", "1.3"), refresh("1.1", "1.4"), refresh("1.4", "1.5")]
+    assert kinds(*renewed) == [Kind.FORKED]
