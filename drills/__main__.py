@@ -38,9 +38,15 @@ async def logins_beyond_capacity(seconds: float) -> Overload:
 
 def _end_in_order() -> None:
     """On SIGTERM put away what was begun, as the runner does on SIGINT."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def end() -> None:
+        # A second one must not interrupt it.
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
 
 
 def main() -> None:
