@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run test check bench image-test lock format clean
+.PHONY: help run test check bench drill-faults image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,9 +40,10 @@ $(DEV_READY): requirements/dev.txt $(RUN_READY)
 run: $(RUN_READY) ## Serve http://127.0.0.1:8080 on an embedded PostgreSQL; Ctrl-C stops both
 	@exec $(BIN)/authsvc dev
 
-test: $(DEV_READY) ## Run the whole suite, browser and nginx included (ARGS="-k login" goes to pytest)
+test: $(DEV_READY) ## Run the whole suite, browser and proxies included (ARGS="-k login" goes to pytest)
 	@./tests/install-browser
 	@./tests/install-nginx
+	@./tests/install-haproxy
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files
@@ -51,6 +52,10 @@ check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile
 bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash rate, in one run
 	@./bench/install-wrk
 	@$(BIN)/python -m bench $(ARGS)
+
+drill-faults: $(DEV_READY) ## Faults under load for 10 minutes, with a ledger; writes docs/drills/faults.md
+	@./tests/install-haproxy
+	@$(BIN)/python -m drills --write $(ARGS)
 
 image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities
 	@./tests/image-test

@@ -1,0 +1,169 @@
+"""The drill itself: people live, faults fire one after the other, and each one's recovery is measured."""
+
+import asyncio
+import random  # noqa: TID251 - the order of faults need not be unguessable
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from drills import faults, ledger, rates
+from drills.asking import Asker, Record
+from drills.faults import Fault
+from drills.person import Person
+from drills.settlement import Settlement
+from drills.stage import Stage
+
+PEOPLE = 50
+FULL_SECONDS = 300
+"""From so many seconds on every fault lasts its full time."""
+REST_SECONDS = 8.0
+LEAST_REST_SECONDS = 1.2
+RECOVERY_PATIENCE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One fault that fired."""
+
+    name: str
+    began: float
+    ended: float
+    normal: float
+    """Good answers a second before it."""
+    recovery_seconds: float | None
+    answers: Counter[str]
+    """What came back while it lasted, and until the rate was normal again."""
+
+    @property
+    def is_comparison(self) -> bool:
+        """Tell whether nothing failed."""
+        return self.name == faults.ALL[0].name
+
+
+@dataclass
+class Outcome:
+    """What a drill found."""
+
+    strikes: list[Strike] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    findings: list[ledger.Finding] = field(default_factory=list)
+    acts: Counter[str] = field(default_factory=Counter)
+    """Acknowledged, by sort."""
+    requests: int = 0
+
+
+class Play:
+    """A drill on a stage, for a number of seconds."""
+
+    def __init__(self, stage: Stage, seconds: float, seed: int) -> None:
+        self._stage = stage
+        self._seconds = seconds
+        self._scale = min(1.0, seconds / FULL_SECONDS)
+        self._rest = max(LEAST_REST_SECONDS, REST_SECONDS * self._scale)
+        self._chance = random.Random(seed)
+        self._record = Record()
+        self._outcome = Outcome()
+        self._is_over = False
+
+    async def run(self) -> Outcome:
+        """Play it to its end, and call in every promise."""
+        documented = await _documented(self._stage.url)
+        asker = Asker(self._stage.url, self._record)
+        people = [Person(f"person-{number}", asker, random.Random(self._chance.random())) for number in range(PEOPLE)]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for person in people:
+                    tasks.create_task(person.live(lambda: self._is_over))
+                await self._until_everybody_is_in(people)
+                await self._fire()
+                self._is_over = True
+            say("every promise is called in")
+            instances = [instance.url for instance in self._stage.instances]
+            settlement = Settlement(asker, instances, people, self._chance)
+            await settlement.call_in()
+        finally:
+            await asker.close()
+        entries = self._record.entries
+        self._outcome.findings = [*ledger.findings(entries, documented), *settlement.unanswered]
+        self._outcome.requests = len(entries)
+        self._outcome.acts = Counter(each.act.name.lower() for each in entries if each.answer.is_good)
+        return self._outcome
+
+    async def _until_everybody_is_in(self, people: list[Person]) -> None:
+        say(f"{len(people)} people register and log in")
+        async with asyncio.TaskGroup() as tasks:
+            for person in people:
+                tasks.create_task(person.is_in.wait())
+
+    async def _fire(self) -> None:
+        end = time.monotonic() + self._seconds
+        usable = self._usable()
+        for fault in usable:
+            await self._strike(fault)
+        while True:
+            for fault in self._chance.sample(usable, len(usable)):
+                if time.monotonic() + self._rest + fault.seconds * self._scale > end:
+                    return
+                await self._strike(fault)
+
+    def _usable(self) -> list[Fault]:
+        usable = [fault for fault in faults.ALL if self._stage.disk is not None or not fault.needs_disk]
+        self._outcome.left_out = [fault.name for fault in faults.ALL if fault not in usable]
+        for name in self._outcome.left_out:
+            say(f"{name:<38} left out: no small file system can be mounted here (it needs root)")
+        return usable
+
+    async def _strike(self, fault: Fault) -> None:
+        rest_began = time.monotonic()
+        await asyncio.sleep(self._rest)
+        began, moments = time.monotonic(), self._record.good
+        normal = rates.normal_rate(moments, rest_began, began)
+        async with asyncio.TaskGroup() as tasks:
+            line = tasks.create_task(self._show(fault.name, began))
+            await fault.strike(self._stage, fault.seconds * self._scale)
+            ended = time.monotonic()
+            recovery = await self._recovery(ended, normal)
+            line.cancel()
+        until = time.monotonic() if recovery is None else ended + recovery
+        strike = Strike(fault.name, began, ended, normal, recovery, self._record.count(began, until))
+        self._outcome.strikes.append(strike)
+        back = "not back" if recovery is None else f"back after {recovery:.1f} s"
+        answers = ", ".join(f"{sort}: {number}" for sort, number in sorted(strike.answers.items()))
+        say(f"{fault.name:<38} {ended - began:5.1f} s   {back:<18} {answers}")
+
+    async def _recovery(self, ended: float, normal: float) -> float | None:
+        while (now := time.monotonic()) < ended + RECOVERY_PATIENCE_SECONDS:
+            found = rates.recovery_seconds(self._record.good, ended, normal, now)
+            if found is not None:
+                return found
+            await asyncio.sleep(rates.STEP_SECONDS)
+        return None
+
+    async def _show(self, name: str, began: float) -> None:
+        """Keep one line of a terminal alive while a fault lasts."""
+        while sys.stderr.isatty():
+            now = time.monotonic()
+            rate = rates.rate(self._record.good, now - 0.5, now)
+            sys.stderr.write(f"\r\x1b[K{name:<38} {now - began:5.1f} s   {rate:4.0f} good answers a second")
+            sys.stderr.flush()
+            await asyncio.sleep(0.25)
+
+
+def say(sentence: str) -> None:
+    """Tell what is going on: over the live line in a terminal, a plain line elsewhere."""
+    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{start}{sentence}", file=sys.stderr, flush=True)
+
+
+async def _documented(url: str) -> dict[ledger.Act, frozenset[int]]:
+    """Return the statuses that the service's own description names, by act."""
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/api/openapi.json") as response:
+        paths = (await response.json())["paths"]
+    return {
+        act: frozenset(int(status) for status in paths[path][method.lower()]["responses"])
+        for act in ledger.Act
+        for method, path in [act.value]
+    }
