@@ -23,7 +23,7 @@ from authsvc.flows.import_users import ImportResult, ImportUsers, RowFault
 from authsvc.flows.register import Register, User
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
-from authsvc.refusals import InvalidInput, Refusal
+from authsvc.refusals import DatabaseUnavailable, InvalidInput, Refusal
 from authsvc.store.database import Database
 
 
@@ -186,6 +186,8 @@ async def open_database(config: Config) -> AsyncIterator[Database]:
         yield database
     except InvalidInput as refusal:
         raise OperationError(" ".join(fault.message for fault in refusal.faults)) from None
+    except DatabaseUnavailable as refusal:
+        raise OperationError(refusal.advice or refusal.detail) from None
     except Refusal as refusal:
         raise OperationError(refusal.detail) from None
     finally:

@@ -123,11 +123,28 @@ async def lasting(fault: Callable[[Fallible], AbstractContextManager[None]], fal
         await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
-@pytest.mark.parametrize("fault", [suspended, locked, closed, locked_out, full], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault, word",
+    [
+        (suspended, "unreachable"),
+        (locked, "locked"),
+        (closed, "closed"),
+        (locked_out, "not_admitted"),
+        (full, "too_many_connections"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
 async def test_a_fault_is_503_for_everybody_at_once_and_ends_by_itself(
-    fault: Callable[[Fallible], AbstractContextManager[None]], fallible: Fallible, scene: Scene
+    fault: Callable[[Fallible], AbstractContextManager[None]],
+    word: str,
+    fallible: Fallible,
+    scene: Scene,
+    log: io.StringIO,
 ) -> None:
-    """DBF-04, DBF-06, DBF-09, DBF-13, DBF-17: three times as many requests as connections, and none is left hanging."""
+    """DBF-04, DBF-06, DBF-09, DBF-13, DBF-17: three times as many requests as connections, and none is left hanging.
+
+    The log says which fault it is.
+    """
     await asyncio.gather(*(scene.me() for _ in range(4)))
     async with lasting(fault, fallible):
         for response in await asyncio.gather(*(scene.me() for _ in range(12))):
@@ -137,6 +154,7 @@ async def test_a_fault_is_503_for_everybody_at_once_and_ends_by_itself(
         assert (await scene.admin.get("/livez")).status == 200
         if fault is not locked:  # then it is one table, and readiness asks another
             assert await scene.readiness() == (503, "database_unavailable")
+    assert f'"fault":"{word}"' in log.getvalue()
     await scene.assert_recovers()
 
 
@@ -149,7 +167,7 @@ async def test_a_pool_that_is_exhausted_is_503_after_the_wait_for_a_connection(
             tasks.create_task(scene.me())
         await until(lambda: asyncio.to_thread(fallible.waiting), 4)
         await assert_unavailable(await scene.me())
-        assert '"error":"TimeoutError"' in log.getvalue()
+        assert '"fault":"pool_exhausted"' in log.getvalue()
     await scene.assert_recovers()
 
 
