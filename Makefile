@@ -40,9 +40,11 @@ $(DEV_READY): requirements/dev.txt $(RUN_READY)
 run: $(RUN_READY) ## Serve http://127.0.0.1:8080 on an embedded PostgreSQL; Ctrl-C stops both
 	@exec $(BIN)/authsvc dev
 
-test: $(DEV_READY) ## Run the whole suite, browser and nginx included (ARGS="-k login" goes to pytest)
+test: $(DEV_READY) ## Run the whole suite, browser, nginx and PgBouncer included (ARGS="-k login" goes to pytest)
 	@./tests/install-browser
 	@./tests/install-nginx
+	@./tests/install-pgbouncer
+	@./tests/install-postgresql
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files
