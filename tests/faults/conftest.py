@@ -39,6 +39,11 @@ class Fallible:
         query = parse_qs(urlsplit(self.server.url).query)
         return f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
 
+    @property
+    def uid(self) -> int:
+        """The user id that the server runs as."""
+        return self.rules.stat().st_uid
+
     def run(self, *statements: str) -> None:
         _run(self.url.reveal(), *statements)
 
