@@ -111,12 +111,14 @@ def fallible(unmigrated: Fallible) -> Fallible:
 
 
 @pytest.fixture
-def config(unmigrated: Fallible) -> Config:
-    """Shorter waits than production's, on the server that fails."""
+def config(unmigrated: Fallible, request: pytest.FixtureRequest) -> Config:
+    """Shorter waits than production's, on the server that fails; its parameter is the longest time of a statement."""
     config = Config.read({"AUTHSVC_DATABASE_URL": unmigrated.url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS})
     return dataclasses.replace(
         config,
-        database=dataclasses.replace(config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=1),
+        database=dataclasses.replace(
+            config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=getattr(request, "param", 1)
+        ),
         passwords=dataclasses.replace(config.passwords, profile=CHEAP),
     )
 

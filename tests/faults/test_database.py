@@ -161,6 +161,7 @@ async def test_a_fault_is_503_for_everybody_at_once_and_ends_by_itself(
     await scene.assert_recovers()
 
 
+@pytest.mark.parametrize("config", [20], indirect=True)
 async def test_a_pool_that_is_exhausted_is_503_after_the_wait_for_a_connection(
     fallible: Fallible, scene: Scene, log: io.StringIO
 ) -> None:

@@ -253,7 +253,7 @@ async def test_a_session_has_the_limits_of_the_configuration(database: Database)
             await connection.fetchval(f"show {name}")
             for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone")
         ]
-    assert shown == ["300ms", "300ms", "10s", "UTC"]
+    assert shown == ["300ms", "240ms", "10s", "UTC"]
 
 
 async def test_closing_does_not_wait_for_ever_for_a_connection_that_is_held(

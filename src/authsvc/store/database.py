@@ -172,6 +172,10 @@ def _session(settings: config.Database) -> dict[str, Any]:
         # The next statement may meet another server session: nothing is prepared, and nothing set that PgBouncer does
         # not carry along by itself.
         return {"statement_cache_size": 0, "server_settings": basics}
-    limit = str(round(settings.statement_seconds * 1000))
-    limits = {"statement_timeout": limit, "lock_timeout": limit, "idle_in_transaction_session_timeout": "10000"}
+    limits = {
+        "statement_timeout": str(round(settings.statement_seconds * 1000)),
+        # The shorter one is told: that it was a lock.
+        "lock_timeout": str(round(settings.statement_seconds * 800)),
+        "idle_in_transaction_session_timeout": "10000",
+    }
     return {"server_settings": {**basics, **limits, "default_transaction_isolation": "read committed"}}
