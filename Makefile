@@ -40,10 +40,12 @@ $(DEV_READY): requirements/dev.txt $(RUN_READY)
 run: $(RUN_READY) ## Serve http://127.0.0.1:8080 on an embedded PostgreSQL; Ctrl-C stops both
 	@exec $(BIN)/authsvc dev
 
-test: $(DEV_READY) ## Run the whole suite, browser and proxies included (ARGS="-k login" goes to pytest)
+test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included (ARGS="-k login" goes to pytest)
 	@./tests/install-browser
 	@./tests/install-nginx
 	@./tests/install-haproxy
+	@./tests/install-pgbouncer
+	@./tests/install-postgresql
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files

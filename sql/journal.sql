@@ -5,7 +5,13 @@ select
 from unnest(:events::text[], :subjects::uuid[], :session_ids::uuid[]) with ordinality
   as recorded (event, subject, session_id, number)
 order by recorded.number
-returning id;
+returning id, pg_current_xact_id()::text::bigint as transaction_id;
+
+-- name: outcome(entry, recorded_at, transaction_id)^
+-- One snapshot for both: a transaction that had ended, and whose entry is not there, was rolled back or is lost.
+select
+  exists (select from journal where id = :entry and recorded_at = :recorded_at) as committed,
+  pg_visible_in_snapshot(:transaction_id::bigint::text::xid8, pg_current_snapshot()) as ended;
 
 -- name: journal_of(subject, before, most)
 -- The newest first; the next page begins `before` the last id of this one.

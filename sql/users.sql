@@ -38,10 +38,12 @@ where public_id = :public_id
 returning public_id;
 
 -- name: insert_imported(public_ids, emails, password_hashes, now)
--- Rows of addresses that exist already are left as they are.
+-- Rows of addresses that exist already are left as they are. In one order: of two imports at once each would else wait for
+-- an address that the other has just inserted.
 insert into users (public_id, email, password_hash, created_at, updated_at)
 select imported.public_id, imported.email, imported.password_hash, :now::timestamptz, :now::timestamptz
 from unnest(:public_ids::uuid[], :emails::text[], :password_hashes::text[])
   as imported (public_id, email, password_hash)
+order by imported.email
 on conflict on constraint users_email_key do nothing
 returning public_id;

@@ -215,8 +215,10 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     # The executor's own locks are held for microseconds.
     for name in ("threading.Lock.acquire", "threading.Lock.acquire_lock"):
         del buster.functions[name]
-    # asyncpg looks for ~/.pgpass when it connects.
+    # asyncpg looks for ~/.pgpass when it connects, and for the certificates that ~/.postgresql may hold.
     buster.functions["os.stat"].can_block_in("asyncpg/connect_utils.py", "_read_password_file")
+    for name in ("os.stat", "os.path.abspath"):
+        buster.functions[name].can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
     for owner, name in HASHES:
         buster.functions[f"{owner.__name__}.{name}"] = BlockBusterFunction(owner, name, scanned_modules="authsvc")
     buster.activate()

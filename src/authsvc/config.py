@@ -113,6 +113,12 @@ class Database:
     statement_seconds: float = variable(
         "AUTHSVC_DATABASE_STATEMENT_SECONDS", seconds(0.05, 60), "5", "Longest time of one statement, then 503."
     )
+    pooler: Literal["none", "transaction"] = variable(
+        "AUTHSVC_DATABASE_POOLER",
+        one_of("none", "transaction"),
+        "none",
+        "`transaction` where a pooler in transaction mode stands before the database, such as PgBouncer.",
+    )
 
 
 @dataclass(frozen=True)

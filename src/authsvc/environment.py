@@ -6,6 +6,7 @@ begins with the variable's name.
 
 import json
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,11 +14,17 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SSL_MODES = frozenset({"disable", "require", "verify-ca", "verify-full"})
 """Without `allow` and `prefer`: they look like TLS, and fall back to clear text."""
+URL_PARAMETERS = frozenset({"host", "port", "user", "password", "passfile", "target_session_attrs"}) | {
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslnegotiation"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version"),
+}
+"""What both drivers understand. What asyncpg does not know it sends to the server, which then refuses every session."""
+URL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 _RATE = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
@@ -269,15 +276,34 @@ def database_url(text: str) -> DatabaseUrl:
     # An @ in the path: the password holds a slash that is not percent-encoded.
     if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/") or "@" in parts.path:
         raise ValueError("must be a URL like postgresql://user:password@host:5432/name")
-    query = parse_qs(parts.query)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := sorted(query.keys() - URL_PARAMETERS):
+        raise ValueError(f"has a parameter that is none of {', '.join(sorted(URL_PARAMETERS))}: take {unknown[0]} out")
+    mode = query.get("sslmode", "")
     # asyncpg's own default for TCP falls back to clear text and verifies nothing.
-    is_local = all(map(_is_this_machine, [host or "", *query.get("host", [])]))
-    if not is_local and not SSL_MODES.issuperset(query.get("sslmode", [""])):
+    is_local = all(map(_is_this_machine, f"{host or ''},{query.get('host', '')}".split(",")))
+    if not is_local and mode not in SSL_MODES:
         raise ValueError(
             "must say how to secure the way to another machine: add ?sslmode=verify-full&sslrootcert=FILE"
             " (or require, verify-ca; or disable where the network itself is private and trusted)"
         )
+    if mode.startswith("verify") and not query.get("sslrootcert"):
+        raise ValueError(f"must name the authority that sslmode={mode} trusts: add sslrootcert=FILE")
+    for name in URL_FILES:
+        if file := query.get(name):
+            _refuse_unreadable(name, Path(file))
     return DatabaseUrl(text)
+
+
+def _refuse_unreadable(name: str, file: Path) -> None:
+    """Asked at the start: the driver meets it at each connection, and says no more than that there is none."""
+    try:
+        if name in ("sslrootcert", "sslcrl"):
+            ssl.create_default_context(cafile=file)
+        file.read_bytes()
+    except OSError as error:
+        reason = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ValueError(f"names a file in {name} that cannot be used ({reason})") from None
 
 
 def _is_this_machine(host: str) -> bool:

@@ -25,7 +25,7 @@ from authsvc.flows.register import Register, User
 from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
-from authsvc.refusals import InvalidInput, Refusal
+from authsvc.refusals import DatabaseUnavailable, InvalidInput, Refusal
 from authsvc.store.database import Database
 
 
@@ -228,6 +228,8 @@ async def open_database(config: Config) -> AsyncIterator[Database]:
         yield database
     except InvalidInput as refusal:
         raise OperationError(" ".join(fault.message for fault in refusal.faults)) from None
+    except DatabaseUnavailable as refusal:
+        raise OperationError(refusal.advice or refusal.detail) from None
     except Refusal as refusal:
         raise OperationError(refusal.detail) from None
     finally:

@@ -269,6 +269,11 @@ class DatabaseUnavailable(Unavailable):
     code = "temporarily_unavailable"
     detail = "The service cannot reach its database just now: try again."
 
+    def __init__(self, advice: str = "") -> None:
+        """`advice` is for the operator: no client ever reads it."""
+        super().__init__()
+        self.advice = advice
+
 
 class Busy(Unavailable):
     """More passwords wait to be hashed than can be hashed in time."""

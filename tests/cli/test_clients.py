@@ -7,6 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from authsvc.store.faults import UNREACHABLE
 from tests.cli.conftest import Run, Start
 
 MADE = re.compile(r"client_id=([0-9a-f-]{36})\nclient_secret=([A-Za-z0-9_-]{43})\n")
@@ -70,4 +71,10 @@ def test_without_a_database_it_is_one_sentence(call: Run, settings: dict[str, st
     for arguments in (("create", "orders"), ("list",), ("delete", "orders")):
         done = call("clients", *arguments, settings=nowhere)
         assert done.returncode == 1
-        assert done.stderr == "authsvc: The service cannot reach its database just now: try again.\n"
+        assert done.stderr == f"authsvc: {UNREACHABLE.advice}\n"
+
+
+def test_before_the_migrations_it_says_what_to_run(call: Run, settings: dict[str, str], unmigrated_url: str) -> None:
+    done = call("clients", "list", settings={**settings, "AUTHSVC_DATABASE_URL": unmigrated_url})
+    assert done.returncode == 1
+    assert done.stderr == "authsvc: The schema is not the one of this version: run `authsvc migrate`.\n"

@@ -12,6 +12,7 @@ import pytest
 
 from authsvc import key_sets
 from authsvc.config import DatabaseUrl, settings
+from authsvc.store.faults import UNREACHABLE
 from tests.cli.conftest import AUTHSVC, CREDENTIALS, Run, Start, environment
 
 SECRET = "a secret that has at least thirty-two bytes"
@@ -189,7 +190,7 @@ def test_no_database_is_one_sentence(call: Run, tmp_path: Path) -> None:
     }
     done = call("users", "create", "ada@example.com", settings=given, stdin=CREDENTIALS["password"])
     assert done.returncode == 1
-    assert done.stderr == "authsvc: The service cannot reach its database just now: try again.\n"
+    assert done.stderr == f"authsvc: {UNREACHABLE.advice}\n"
 
 
 def test_help_names_every_command(call: Run) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from authsvc.config import DatabaseUrl
+from authsvc.store.faults import UNREACHABLE
 from tests.cli.conftest import AUTHSVC, Run, environment
 
 DUE = """
@@ -72,4 +73,4 @@ def test_a_database_that_is_away_is_one_sentence(call: Run, settings: dict[str, 
     }
     done = call("sweep", settings=away)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "authsvc: The service cannot reach its database just now: try again.\n"
+    assert done.stderr == f"authsvc: {UNREACHABLE.advice}\n"

@@ -3,21 +3,23 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 from aiohttp import ClientResponse
 
 from authsvc import embedded
-from authsvc.app import Service
+from authsvc.app import Service, compose
 from authsvc.config import Config, DatabaseUrl
 from authsvc.store import migrations
 from tests import make
-from tests.conftest import CHEAP, SIGNING_KEYS, Client, Serve
+from tests.conftest import CHEAP, SIGNING_KEYS, Client, FrozenClock, Serve
+from tests.faults.proxy import Proxy
 
 PATIENCE_SECONDS = 30
 
@@ -30,6 +32,17 @@ class Fallible:
         self.rules = rules
         self.name = name
         self.url = DatabaseUrl(server.url_of(name))
+
+    @property
+    def socket(self) -> str:
+        """The path of the Unix socket that it listens on."""
+        query = parse_qs(urlsplit(self.server.url).query)
+        return f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+
+    @property
+    def uid(self) -> int:
+        """The user id that the server runs as."""
+        return self.rules.stat().st_uid
 
     def run(self, *statements: str) -> None:
         _run(self.url.reveal(), *statements)
@@ -98,8 +111,11 @@ def fallible(unmigrated: Fallible) -> Fallible:
 
 
 @pytest.fixture
-def config(unmigrated: Fallible) -> Config:
-    """Shorter waits than production's, on the server that fails, and room for load from one person."""
+def config(unmigrated: Fallible, request: pytest.FixtureRequest) -> Config:
+    """Shorter waits than production's, on the server that fails, and room for load from one person.
+
+    Its parameter is the longest time of a statement.
+    """
     config = Config.read(
         {
             "AUTHSVC_DATABASE_URL": unmigrated.url.reveal(),
@@ -110,7 +126,9 @@ def config(unmigrated: Fallible) -> Config:
     )
     return dataclasses.replace(
         config,
-        database=dataclasses.replace(config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=1),
+        database=dataclasses.replace(
+            config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=getattr(request, "param", 1)
+        ),
         passwords=dataclasses.replace(config.passwords, profile=CHEAP),
     )
 
@@ -167,5 +185,31 @@ async def assert_unavailable(response: ClientResponse) -> None:
 async def scene(fallible: Fallible, service: Service, serve: Serve) -> Scene:
     assert fallible.name
     scene = Scene(await serve(service.public), await serve(service.admin))
+    await scene.begin()
+    return scene
+
+
+class ProxiedScene(Scene):
+    """The same, with a proxy between the service and its server."""
+
+    proxy: Proxy
+
+
+@pytest.fixture
+async def proxy(unmigrated: Fallible) -> AsyncIterator[Proxy]:
+    """What the service reaches its database through, in the tests that ask for a `proxied` one."""
+    proxy = Proxy(unmigrated.socket)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.fixture
+async def proxied(config: Config, proxy: Proxy, fallible: Fallible, clock: FrozenClock, serve: Serve) -> ProxiedScene:
+    url = DatabaseUrl(f"postgresql://authsvc@127.0.0.1:{proxy.port}/{fallible.name}?sslmode=disable")
+    config = dataclasses.replace(config, database=dataclasses.replace(config.database, url=url))
+    service = await asyncio.to_thread(compose, config, clock=clock)  # it takes a hash to make one
+    scene = ProxiedScene(await serve(service.public), await serve(service.admin))
+    scene.proxy = proxy
     await scene.begin()
     return scene

@@ -8,10 +8,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 
+import argon2
 import psycopg
 import pytest
 
 from authsvc.embedded import Server
+from tests import make
+from tests.cli.conftest import eventually
 from tests.faults.conftest import Fallible, Scene, assert_unavailable, until
 
 CUT = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'authsvc'"
@@ -138,11 +141,28 @@ async def lasting(fault: Callable[[Fallible], AbstractContextManager[None]], fal
         await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
-@pytest.mark.parametrize("fault", [suspended, locked, closed, locked_out, full], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault, word",
+    [
+        (suspended, "unreachable"),
+        (locked, "locked"),
+        (closed, "closed"),
+        (locked_out, "not_admitted"),
+        (full, "too_many_connections"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
 async def test_a_fault_is_503_for_everybody_at_once_and_ends_by_itself(
-    fault: Callable[[Fallible], AbstractContextManager[None]], fallible: Fallible, scene: Scene
+    fault: Callable[[Fallible], AbstractContextManager[None]],
+    word: str,
+    fallible: Fallible,
+    scene: Scene,
+    log: io.StringIO,
 ) -> None:
-    """DBF-04, DBF-06, DBF-09, DBF-13, DBF-17: three times as many requests as connections, and none is left hanging."""
+    """DBF-04, DBF-06, DBF-09, DBF-13, DBF-17: three times as many requests as connections, and none is left hanging.
+
+    The log says which fault it is.
+    """
     await asyncio.gather(*(scene.me() for _ in range(4)))
     async with lasting(fault, fallible):
         for response in await asyncio.gather(*(scene.me() for _ in range(12))):
@@ -152,9 +172,11 @@ async def test_a_fault_is_503_for_everybody_at_once_and_ends_by_itself(
         assert (await scene.admin.get("/livez")).status == 200
         if fault is not locked:  # then it is one table, and readiness asks another
             assert await scene.readiness() == (503, "database_unavailable")
+    assert f'"fault":"{word}"' in log.getvalue()
     await scene.assert_recovers()
 
 
+@pytest.mark.parametrize("config", [20], indirect=True)
 async def test_a_pool_that_is_exhausted_is_503_after_the_wait_for_a_connection(
     fallible: Fallible, scene: Scene, log: io.StringIO
 ) -> None:
@@ -164,26 +186,63 @@ async def test_a_pool_that_is_exhausted_is_503_after_the_wait_for_a_connection(
             tasks.create_task(scene.me())
         await until(lambda: asyncio.to_thread(fallible.waiting), 4)
         await assert_unavailable(await scene.me())
-        assert '"error":"TimeoutError"' in log.getvalue()
+        assert '"fault":"pool_exhausted"' in log.getvalue()
     await scene.assert_recovers()
+
+
+@contextmanager
+def read_only(fallible: Fallible) -> Iterator[None]:
+    setting = "default_transaction_read_only"
+
+    def becomes(state: str) -> None:
+        # A session hears of the new setting between two statements.
+        eventually(lambda: fallible.ask(f"show {setting}") == state, f"{setting} = {state}")
+
+    fallible.run(f"alter system set {setting} = on", "select pg_reload_conf()")
+    becomes("on")
+    yield
+    fallible.run(f"set {setting} = off", f"alter system reset {setting}", "select pg_reload_conf()")
+    becomes("off")
 
 
 async def test_a_primary_that_became_read_only_is_503_for_writes_until_it_is_one_again(
     fallible: Fallible, scene: Scene
 ) -> None:
     """DBF-07: who only reads is served meanwhile."""
-    read_only = "default_transaction_read_only"
-    await asyncio.to_thread(fallible.run, f"alter system set {read_only} = on", "select pg_reload_conf()")
-
-    # A session hears of the new setting between two statements.
-    await until(lambda: asyncio.to_thread(fallible.ask, f"show {read_only}"), "on")
-    await assert_unavailable(await scene.register())
-    await assert_unavailable(await scene.log_in())
-    assert (await scene.me()).status == 200
-    back = (f"set {read_only} = off", f"alter system reset {read_only}", "select pg_reload_conf()")
-    await asyncio.to_thread(fallible.run, *back)
-    await until(lambda: asyncio.to_thread(fallible.ask, f"show {read_only}"), "off")
+    async with lasting(read_only, fallible):
+        await assert_unavailable(await scene.register())
+        await assert_unavailable(await scene.log_in())
+        assert (await scene.me()).status == 200
     await scene.assert_recovers()
+
+
+async def test_a_hash_that_cannot_be_renewed_is_503_and_renewed_by_the_next_login(
+    fallible: Fallible, scene: Scene
+) -> None:
+    """LGN-20: a login writes its session in any case, so that nobody is logged in where nothing can be written."""
+    weak = argon2.PasswordHasher(1, 8, 1, type=argon2.Type.I).hash(make.PASSWORD)
+    weaken = f"update users set password_hash = '{weak}'"  # noqa: S608 - a hash of this file
+    await asyncio.to_thread(fallible.run, weaken)
+    async with lasting(read_only, fallible):
+        await assert_unavailable(await scene.log_in())
+        assert await asyncio.to_thread(fallible.ask, "select password_hash from users") == weak
+    assert (await scene.log_in()).status == 200
+    assert await asyncio.to_thread(fallible.ask, "select password_hash from users") != weak
+
+
+@pytest.mark.parametrize(
+    "lost", ["delete from sessions", "update sessions set counter = 1"], ids=["sessions", "counters"]
+)
+async def test_after_a_partial_restore_a_token_is_good_or_none(lost: str, fallible: Fallible, scene: Scene) -> None:
+    """DBF-19: a session that is not there, or is younger than its token, is no error, and no way in."""
+    pair = await make.tokens(scene.client)
+    for _renewal in range(3):
+        body = {"refresh_token": pair["refresh_token"]}
+        pair = await (await scene.client.post("/api/auth/refresh", json=body)).json()
+    await asyncio.to_thread(fallible.run, lost)
+    answer = await scene.client.post("/api/auth/refresh", json={"refresh_token": pair["refresh_token"]})
+    assert (answer.status, (await answer.json())["code"]) == (400, "invalid_grant")
+    assert (await scene.log_in()).status == 200
 
 
 async def test_a_connection_cut_within_a_transaction_leaves_nothing_behind(fallible: Fallible, scene: Scene) -> None:

@@ -1,6 +1,10 @@
 """Before it is ready, and when it is no more."""
 
 import asyncio
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -8,6 +12,7 @@ from authsvc.app import Service
 from authsvc.store import migrations
 from tests.conftest import Serve
 from tests.faults.conftest import Fallible, Scene
+from tests.faults.test_database import full, lasting, locked_out
 
 
 @pytest.fixture
@@ -59,3 +64,50 @@ async def test_while_draining_it_is_not_ready_and_still_answers(scene: Scene, se
     assert await scene.readiness() == (503, "draining")
     assert (await scene.admin.get("/livez")).status == 200
     assert [(await ask()).status for ask in (scene.me, scene.log_in, scene.register)] == [200, 200, 201]
+
+
+@contextmanager
+def away(fallible: Fallible) -> Iterator[None]:
+    fallible.server.stop()
+    yield
+    fallible.server.start()
+
+
+@contextmanager
+def no_database(fallible: Fallible) -> Iterator[None]:
+    fallible.administer(f"alter database {fallible.name} rename to elsewhere")
+    yield
+    fallible.administer(f"alter database elsewhere rename to {fallible.name}")
+
+
+FAULTS: dict[str, Callable[[Fallible], AbstractContextManager[None]]] = {
+    "unreachable": away,
+    "not_admitted": locked_out,
+    "too_many_connections": full,
+    "no_database": no_database,
+}
+
+
+@pytest.mark.parametrize("word", FAULTS)
+async def test_a_start_into_a_fault_serves_says_which_it_is_and_recovers(
+    word: str, fallible: Fallible, service: Service, serve: Serve, log: io.StringIO
+) -> None:
+    """DEP-16, DBF-06, DBF-17"""
+    async with lasting(FAULTS[word], fallible):
+        scene = Scene(await serve(service.public), await serve(service.admin))
+        assert await scene.readiness() == (503, "database_unavailable")
+        assert (await scene.admin.get("/livez")).status == 200
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        told = {(line["fault"], line["advice"]) for line in lines if line["event"] == "database_unavailable"}
+        assert [fault for fault, _advice in told] == [word], "one word, one sentence"
+    await scene.until_ready()
+    assert (await scene.register()).status == 201
+
+
+async def test_a_start_before_the_migrations_says_to_run_them(
+    unmigrated: Fallible, beginning: Scene, log: io.StringIO
+) -> None:
+    assert unmigrated.name
+    assert (await beginning.register()).status == 503
+    assert '"fault":"not_migrated"' in log.getvalue()
+    assert "run `authsvc migrate`" in log.getvalue()

@@ -1,6 +1,7 @@
 """The journal: written with the act or not at all, read page by page."""
 
-from datetime import UTC, datetime
+import dataclasses
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from authsvc.emails import EmailAddress
 from authsvc.events import LoginFailed, LoginSucceeded, Origin, UserRegistered
 from authsvc.store import journal, users
 from authsvc.store.database import Database
+from authsvc.store.journal import Receipt
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 ADA, GRACE, SESSION = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -59,3 +61,25 @@ async def test_to_forget_an_account_leaves_what_is_about_others(database: Databa
         assert await journal.forget(connection, ADA) == 0
         left = await journal.search(connection, journal.Filters(), most=10)
     assert [entry.subject for entry in left] == [None, GRACE]
+
+
+async def test_what_became_of_a_transaction_is_told_by_its_entry(database: Database) -> None:
+    """DBF-14: running, committed, rolled back; and after a fail-over its number may be that of another."""
+
+    async def outcome(receipt: Receipt) -> bool | None:
+        async with database.read() as connection:
+            return await journal.outcome(connection, receipt)
+
+    for ending, told in (("commit", True), ("rollback", False)):
+        async with database.read() as connection:
+            await connection.execute("begin")
+            receipt = await journal.append(connection, [LoginFailed(None)], origin=Origin(), now=NOW)
+            assert await outcome(receipt) is None
+            await connection.execute(ending)
+        assert await outcome(receipt) is told
+    async with database.transaction() as transaction:
+        receipt = await journal.append(transaction.connection, [LoginFailed(None)], origin=Origin(), now=NOW)
+    of_another = dataclasses.replace(receipt, recorded_at=NOW + timedelta(microseconds=1))
+    assert await outcome(of_another) is False
+    not_yet = dataclasses.replace(of_another, transaction_id=receipt.transaction_id + 1_000_000)
+    assert await outcome(not_yet) is None

@@ -1,30 +1,36 @@
 """The pool, and the two ways to use it: `read()` and `transaction()`.
 
-What is recorded in a transaction is published after it commits, never on rollback. Whatever the database or the way
-to it does wrong becomes one refusal, `DatabaseUnavailable`; constraint violations pass through to the store module
-that knows the constraint's name.
+What is recorded in a transaction is published after it commits, never on rollback; where the answer to COMMIT is lost,
+its outcome is looked up. Whatever the database or the way to it does wrong becomes one refusal, `DatabaseUnavailable`
+(faults.py tells which); constraint violations pass through to the store module that knows the constraint's name.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import structlog
 
 from authsvc import config
 from authsvc.clock import Clock, SystemClock
 from authsvc.events import Event, Origin
+from authsvc.refusals import DatabaseUnavailable
 from authsvc.store import journal
-from authsvc.store.leases import UNAVAILABLE, Lease, Leases, unavailable
+from authsvc.store.faults import UNAVAILABLE, unavailable
+from authsvc.store.leases import Lease, Leases
 
 if TYPE_CHECKING:
+    from authsvc.store.journal import Receipt
     from authsvc.store.leases import Connection
 
 CLOSE_SECONDS = 1
+LOOK_UP_SECONDS = 0.2
+"""Between two looks at what became of a transaction."""
 Observer = Callable[[Event], None]
 
 
@@ -33,7 +39,7 @@ class Transaction:
     """An open transaction: a connection, and what will have happened once it commits."""
 
     connection: Connection
-    _recorded: list[Event] = field(default_factory=list)
+    _recorded: list[Event]
 
     def record(self, event: Event) -> None:
         """Write `event` into the journal with this transaction, and tell the observers after the commit."""
@@ -59,20 +65,13 @@ class Database:
         Raises:
             ConfigError: the URL holds something that asyncpg cannot use.
         """
-        statement_ms = str(round(self._settings.statement_seconds * 1000))
         self._pool = await asyncpg.create_pool(
             self._settings.url.reveal(),
             min_size=0,
             max_size=self._settings.pool_size,
             timeout=self._settings.acquire_seconds,
             reset=_keep_session,
-            server_settings={
-                "application_name": "authsvc",
-                "timezone": "UTC",
-                "statement_timeout": statement_ms,
-                "lock_timeout": statement_ms,
-                "idle_in_transaction_session_timeout": "10000",
-            },
+            **_session(self._settings),
         )
         # asyncpg reads the URL when it first connects, not before.
         try:
@@ -113,16 +112,40 @@ class Database:
         What is recorded in it is journaled as coming from `origin`.
 
         Raises:
-            DatabaseUnavailable: no connection in time, or the database failed; nothing was published.
+            DatabaseUnavailable: no connection in time, or the database failed; nothing was published. Where it failed
+                at COMMIT, and the outcome is not to be learnt within the time to acquire a connection, it may still
+                have committed.
         """
-        async with self.read() as connection, connection.transaction():
-            opened = Transaction(connection)
-            yield opened
-            recorded = opened._recorded  # noqa: SLF001 - the other half of this module
-            if recorded:
-                await journal.append(connection, recorded, origin=origin, now=self._clock.now())
+        recorded: list[Event] = []
+        receipt = None
+        try:
+            # The locks are taken in an order that suits this level, whatever the server's default is.
+            async with self.read() as connection, connection.transaction(isolation="read_committed"):
+                opened = Transaction(connection, recorded)
+                yield opened
+                if recorded:
+                    receipt = await journal.append(connection, recorded, origin=origin, now=self._clock.now())
+        except DatabaseUnavailable:
+            # With a receipt only COMMIT was left to do: perhaps it was done, and its answer lost.
+            if receipt is None or not await self._has_committed(receipt):
+                raise
         for event in recorded:
             self.publish(event)
+
+    async def _has_committed(self, receipt: Receipt) -> bool:
+        """Look up whether a transaction committed; False where it did not, or where nobody says so in time."""
+        loop, outcome = asyncio.get_running_loop(), None
+        deadline = loop.time() + self._settings.acquire_seconds
+        while True:
+            with suppress(DatabaseUnavailable):
+                async with self.read() as connection:
+                    outcome = await journal.outcome(connection, receipt)
+            if outcome is not None or loop.time() >= deadline:
+                break
+            await asyncio.sleep(LOOK_UP_SECONDS)
+        word = {True: "committed", False: "rolled_back", None: "unknown"}[outcome]
+        structlog.get_logger().warning("commit_looked_up", outcome=word)
+        return outcome is True
 
     def publish(self, event: Event) -> None:
         """Tell the observers of an event that left no row."""
@@ -140,3 +163,19 @@ async def _keep_session(_connection: asyncpg.Connection[asyncpg.Record]) -> None
     Its default resets the session, a round trip for every release. This service keeps no session state (no LISTEN, no
     advisory lock, no cursor, no SET).
     """
+
+
+def _session(settings: config.Database) -> dict[str, Any]:
+    """Return how a session is opened, for asyncpg."""
+    basics = {"application_name": "authsvc", "timezone": "UTC"}
+    if settings.pooler == "transaction":
+        # The next statement may meet another server session: nothing is prepared, and nothing set that PgBouncer does
+        # not carry along by itself.
+        return {"statement_cache_size": 0, "server_settings": basics}
+    limits = {
+        "statement_timeout": str(round(settings.statement_seconds * 1000)),
+        # The shorter one is told: that it was a lock.
+        "lock_timeout": str(round(settings.statement_seconds * 800)),
+        "idle_in_transaction_session_timeout": "10000",
+    }
+    return {"server_settings": {**basics, **limits, "default_transaction_isolation": "read committed"}}

@@ -41,9 +41,18 @@ class Filters:
     address: str | None = None
 
 
-async def append(connection: Connection, events: Sequence[Event], *, origin: Origin, now: datetime) -> None:
+@dataclass(frozen=True)
+class Receipt:
+    """What to look a transaction up by: the entry it wrote, and its number."""
+
+    entry: int
+    recorded_at: datetime
+    transaction_id: int
+
+
+async def append(connection: Connection, events: Sequence[Event], *, origin: Origin, now: datetime) -> Receipt:
     """Write one row for each event, in order."""
-    await _QUERIES["append_journal"].rows(
+    rows = await _QUERIES["append_journal"].rows(
         connection,
         recorded_at=now,
         events=[event.tag for event in events],
@@ -52,6 +61,24 @@ async def append(connection: Connection, events: Sequence[Event], *, origin: Ori
         address=origin.address,
         agent=origin.agent,
     )
+    return Receipt(rows[0]["id"], now, rows[0]["transaction_id"])
+
+
+async def outcome(connection: Connection, receipt: Receipt) -> bool | None:
+    """Return whether a transaction committed, or None while it runs still.
+
+    Its entry is looked for, and not only PostgreSQL's `pg_xact_status`: after a fail-over that lost the transaction its
+    number may be another's.
+    """
+    row = await _QUERIES["outcome"].row(
+        connection,
+        entry=receipt.entry,
+        recorded_at=receipt.recorded_at,
+        transaction_id=receipt.transaction_id,
+    )
+    if row is None or not (row["committed"] or row["ended"]):
+        return None
+    return bool(row["committed"])
 
 
 async def of_subject(connection: Connection, subject: UUID, *, before: int | None, most: int) -> list[Entry]:

@@ -16,42 +16,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
-import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from authsvc.refusals import DatabaseUnavailable
+from authsvc.store.faults import UNAVAILABLE, NoConnectionFreeError, StandbyError, unavailable
 
 if TYPE_CHECKING:
     Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
 
 TICK_SECONDS = 0.1
-
-
-class StandbyError(Exception):
-    """A standby answered where only the primary may: nobody knows how far it is behind."""
-
-
-UNAVAILABLE = (
-    StandbyError,
-    OSError,  # no way there; the `TimeoutError` of an exhausted pool is one too
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InvalidTransactionStateError,  # read-only after a fail-over; a time limit of transactions
-    asyncpg.TransactionRollbackError,
-    asyncpg.ObjectNotInPrerequisiteStateError,  # a lock not had in time; a database closed to connections
-    asyncpg.InvalidCachedStatementError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    # Not yet migrated, or not for this role: on the schema of this version every statement is tested to be right.
-    asyncpg.SyntaxOrAccessError,
-    asyncpg.PostgresSystemError,
-    asyncpg.InternalServerError,
-)
-"""What the database, or the way to it, can do wrong without our doing."""
 
 
 class Leases:
@@ -73,7 +46,7 @@ class Leases:
         """Wait for a turn, and return a connection.
 
         Raises:
-            TimeoutError: the turn did not come in time.
+            NoConnectionFreeError: the turn did not come in time.
             Exception: whatever stands in the way of a new connection.
         """
         passed_on = await self._turn()
@@ -151,7 +124,7 @@ class Leases:
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].done()):
             _deadline, turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(TimeoutError())
+                turn.set_exception(NoConnectionFreeError())
         for lease in [lease for lease, deadline in self._held.items() if deadline <= now]:
             del self._held[lease]
             lease.cut()
@@ -217,10 +190,3 @@ class Lease:
         """Close the connection under its holder, whose statement then fails."""
         with suppress(asyncpg.InterfaceError):  # it died by itself, and the driver has taken it back
             self._connection.terminate()
-
-
-def unavailable(error: BaseException) -> DatabaseUnavailable:
-    """Record what the database did wrong, and return the refusal that stands for it."""
-    # The type alone: the texts of asyncpg quote values and DSNs.
-    structlog.get_logger().warning("database_unavailable", error=type(error).__name__)
-    return DatabaseUnavailable()

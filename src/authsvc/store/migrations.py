@@ -84,6 +84,12 @@ def _exclusive(url: DatabaseUrl) -> Iterator[Any]:
     text = url.reveal()
     try:
         with psycopg.connect(text, autocommit=True, connect_timeout=10) as connection:
+            # PgBouncer and its like give the client an id of their own.
+            if connection.execute("select pg_backend_pid()").fetchone() != (connection.info.backend_pid,):
+                raise MigrationError(
+                    "A pooler answers, and the lock of a migration needs a session of its own: for `authsvc migrate`"
+                    " set AUTHSVC_DATABASE_URL to the server itself."
+                )
             connection.execute("select pg_advisory_lock(%s)", [_ADVISORY_LOCK])
             # Asked before: yoyo hides the refusal, and fails later on the table that it could not make.
             allowed = connection.execute("select has_schema_privilege(current_schema(), 'create')").fetchone()

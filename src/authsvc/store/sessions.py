@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from authsvc.events import EndedByEviction, EndedByLogout, EndedByReuse, Origin, SessionEnded
-from authsvc.store.leases import StandbyError
+from authsvc.store.faults import StandbyError
 from authsvc.store.queries import queries
 
 if TYPE_CHECKING:
