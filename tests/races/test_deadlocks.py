@@ -65,7 +65,7 @@ async def together(database: Database, locked: str, acts: Iterable[Act]) -> list
         except Refusal as refusal:
             return type(refusal)
 
-    async with asyncio.TaskGroup() as tasks, database.transaction() as gate, database.read() as connection:
+    async with asyncio.TaskGroup() as tasks, database.transaction(OPERATOR) as gate, database.read() as connection:
         await gate.connection.execute(locked)
         begun = [tasks.create_task(do(act)) for act in acts]
         while sum(not each.done() for each in begun) > await connection.fetchval(WAITING):
@@ -91,8 +91,8 @@ async def test_whatever_is_done_at_once_on_one_account_ends_without_a_deadlock(
     """DBF-10"""
     users = Users(flows.database, config.sessions, flows.clock)
     policy = PasswordPolicy(8, 256, frozenset())
-    change = ChangePassword(flows.database, flows.passwords, policy, flows.clock).change
-    delete = DeleteUser(flows.database, flows.passwords).delete
+    change = ChangePassword(flows.database, flows.passwords, flows.limits, policy, flows.clock).change
+    delete = DeleteUser(flows.database, flows.passwords, flows.limits).delete
     sweep = Sweep(flows.database, config.sessions, config.journal, flows.clock)
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)

@@ -77,7 +77,7 @@ async def test_what_became_of_a_transaction_is_told_by_its_entry(database: Datab
             assert await outcome(receipt) is None
             await connection.execute(ending)
         assert await outcome(receipt) is told
-    async with database.transaction() as transaction:
+    async with database.transaction(Origin()) as transaction:
         receipt = await journal.append(transaction.connection, [LoginFailed(None)], origin=Origin(), now=NOW)
     of_another = dataclasses.replace(receipt, recorded_at=NOW + timedelta(microseconds=1))
     assert await outcome(of_another) is False
