@@ -65,6 +65,19 @@ class Fallible:
         own = "from pg_stat_activity where application_name = 'authsvc'"
         return int(self.ask(f"select count(*) {own} and wait_event_type = 'Lock'"))
 
+    def kill_between_commit_and_answer(self) -> None:
+        """Kill the server when something is committed that nobody has been told of, and start it again.
+
+        A commit that waits for a standby, of which there is none, is on the disk and not yet answered.
+        """
+        self.administer("alter system set synchronous_standby_names = 'nobody'", "select pg_reload_conf()")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.ask("select count(*) from pg_stat_activity where wait_event = 'SyncRep'"):
+            assert time.monotonic() < deadline, "nothing was committed"
+        self.administer("alter system reset synchronous_standby_names")  # read at the next start
+        self.server.kill()
+        self.server.start()
+
 
 def _run(url: str, *statements: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
@@ -87,7 +100,7 @@ def fallible_server(
     chosen, folder = request.config.getoption("--pg-bin"), tmp_path_factory.mktemp("fallible")
     pg_bin = Path(chosen) if chosen else None
     # What was committed must survive a kill.
-    settings = {"max_connections": "20", "synchronous_commit": "on"}
+    settings = {"max_connections": "20", "synchronous_commit": "on", "wal_level": "replica", "max_wal_senders": "1"}
     with embedded.serve(folder, pg_bin=pg_bin, durable=False, settings=settings) as server:
         yield server, folder / "postgres" / "pg_hba.conf"
 

@@ -86,6 +86,7 @@ async def test_a_transaction_that_writes_only_after_a_look_is_not_missed(
         await end(connection, 2)
         _found, begin = await seen(connection, 0)
         await sessions.end_one(late.connection, session_id=numbered(1), subject=ADA)
+        await end(connection, 3)
         _found, begin = await seen(connection, begin)
     assert numbered(1) in (await seen(connection, begin))[0]
 
