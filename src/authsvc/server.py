@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from multidict import CIMultiDict
 
+from authsvc import logs
 from authsvc.app import compose
 from authsvc.config import Config
 from authsvc.connections import TAKE_SECONDS, Connection, Connections
@@ -55,7 +56,8 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
         # Not the loop's own handlers: these would end with it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, ask_to_stop)
-        runner.run(_serve(config, stop, on_ready))
+        with logs.in_the_background():
+            runner.run(_serve(config, stop, on_ready))
 
 
 async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
