@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run test check bench image-test lock format clean
+.PHONY: help run test fuzz check bench image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test: $(DEV_READY) ## Run the whole suite, browser and nginx included (ARGS="-k 
 	@./tests/install-browser
 	@./tests/install-nginx
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(DEV_READY) ## Fuzz the API for 10 minutes and the parsers by 20,000 texts each (ARGS="--fuzz-seconds 60 --fuzz-examples 500")
+	@$(BIN)/python -m pytest --no-cov -s -v tests/fuzz --fuzz-seconds 600 --fuzz-examples 20000 $(ARGS)
 
 check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files
 	@./.ci/check $(BIN)

@@ -182,6 +182,7 @@ def _good(answers: Iterable[Answer]) -> dict[str, Any]:
                 **{name: {"description": text, "schema": _TEXT} for name, text in (answer.headers or {}).items()},
             },
             **({"content": {answer.content_type: {"schema": answer.schema or _TEXT}}} if answer.content_type else {}),
+            **({"links": answer.links} if answer.links else {}),
         }
         for answer in answers
     }
