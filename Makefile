@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run test check bench drill-faults image-test lock format clean
+.PHONY: help run test fuzz check bench drill-faults image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included
 	@./tests/install-pgbouncer
 	@./tests/install-postgresql
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+fuzz: $(DEV_READY) ## Fuzz the API for 10 minutes and the parsers by 20,000 texts each (ARGS="--fuzz-seconds 60 --fuzz-examples 500")
+	@$(BIN)/python -m pytest --no-cov -s -v tests/fuzz --fuzz-seconds 600 --fuzz-examples 20000 $(ARGS)
 
 check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files
 	@./.ci/check $(BIN)

@@ -1,14 +1,16 @@
 """Log lines: what they hold, what they never hold, and what a broken output does to the service."""
 
 import asyncio
+import fcntl
 import io
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import structlog
@@ -172,6 +174,56 @@ def test_an_output_that_nobody_reads_fails_no_request() -> None:
     with pytest.raises(BrokenPipeError):
         stream.close()
     structlog.get_logger().info("closed")
+
+
+@pytest.fixture
+def pipe() -> Iterator[TextIO]:
+    """The end to read of a real pipe, as small as they come, that the log goes to."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as stream:
+        logs.configure("json", "info", stream)
+        yield reader
+
+
+def take(pipe: TextIO, lines: int) -> list[dict[str, Any]]:
+    return [json.loads(pipe.readline()) for _ in range(lines)]
+
+
+def test_a_reader_that_takes_nothing_stops_nobody_and_what_is_lost_is_counted(
+    pipe: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LGX-07, DOS-15 (CWE-400): the lines that wait are bounded, and come in their order when they are read again."""
+    monkeypatch.setattr(logs, "MAX_WAITING", 100)
+    with logs.in_the_background():
+        log = structlog.get_logger()
+        for number in range(1000):
+            log.info("x", number=number, padding="y" * 100)
+        said = [line := json.loads(pipe.readline())]
+        while line["event"] != "log lines lost":
+            said.append(line := json.loads(pipe.readline()))
+    *numbers, lost = [line.get("number", line.get("count")) for line in said]
+    assert numbers == list(range(1000 - lost))
+    assert lost > 800
+
+
+def test_what_waits_in_the_end_is_written_in_its_order_whoever_said_it(pipe: TextIO) -> None:
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(take, pipe, 2001)
+        with logs.in_the_background():
+            for number in range(2000):
+                structlog.get_logger().info("x", number=number, text="\ud800ü")
+        structlog.get_logger().info("at once")
+        said = reading.result()
+    assert [line.get("number") for line in said] == [*range(2000), None]
+
+
+def test_the_end_does_not_wait_for_a_reader_that_takes_nothing(pipe: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "FLUSH_SECONDS", 0.01)
+    with logs.in_the_background():
+        for _ in range(100):
+            structlog.get_logger().info("x" * 100)
+    assert len(take(pipe, 100)) == 100
 
 
 async def test_a_forgotten_failure_on_the_loop_is_told_without_its_text(log: io.StringIO) -> None:

@@ -12,7 +12,7 @@ from authsvc.web import openapi
 from authsvc.web.routes import ROUTES, Route
 
 EVERYWHERE = {"x-content-type-options", "x-request-id", "cache-control", "content-security-policy", "referrer-policy"}
-UNMATCHED = {404: "not_found", 405: "method_not_allowed", 403: "cross_site_request"}
+UNMATCHED = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 403: "cross_site_request"}
 
 
 class Witness:

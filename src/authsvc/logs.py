@@ -7,15 +7,24 @@ quotes header bytes in theirs.
 
 import json
 import logging
+import os
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+# About 3 MB of lines.
+MAX_WAITING = 10_000
+# For what still waits to be written at the end.
+FLUSH_SECONDS = 2
 
 REQUEST_ID: ContextVar[str] = ContextVar("REQUEST_ID", default="")
 """The id of the request that is being answered: it stands in every line."""
@@ -30,6 +39,7 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
         if console
         else structlog.processors.JSONRenderer(serializer=_to_json)
     )
+    output = _Output(stream)
     structlog.configure(
         processors=[
             _add_context,
@@ -37,10 +47,26 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_names: _Output(stream),
+        logger_factory=lambda *_names: output,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
+
+
+@contextmanager
+def in_the_background() -> Iterator[None]:
+    """Let a thread write the lines while this lasts: a reader who does not take them stops nobody.
+
+    More than MAX_WAITING do not wait: they are lost, and a line says how many. In the end what waits is written, for at
+    most FLUSH_SECONDS.
+    """
+    output = structlog.get_config()["logger_factory"]()
+    writer = output.writer = _Writer(output.descriptor)
+    try:
+        yield
+    finally:
+        output.writer = None
+        writer.close()
 
 
 def _add_context(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -93,8 +119,61 @@ class _ToStructlog(logging.Handler):
 class _Output(structlog.WriteLogger):
     """An output that may be a pipe nobody reads any more: a lost log line must not fail a request."""
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._stream = stream
+        self.writer: _Writer | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """The file descriptor that the lines go to."""
+        return self._stream.fileno()
+
     def msg(self, message: str) -> None:
+        if self.writer is not None:
+            self.writer.put(message)
+            return
         with suppress(OSError, ValueError):
             super().msg(message)
 
     log = debug = info = warning = error = critical = msg
+
+
+class _Writer:
+    """A thread that writes lines in their order.
+
+    By the descriptor: a stream's lock, held by a thread that is stuck, would end the interpreter in a fatal error.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        self._lost, self._counting = 0, threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, line: str) -> None:
+        """Have a line written soon, or lose it."""
+        if self._lines.qsize() < MAX_WAITING:
+            self._lines.put(line)
+            return
+        with self._counting:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Wait until all is written, but not for ever."""
+        self._lines.put(None)
+        self._thread.join(FLUSH_SECONDS)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            self._write(f"{line}\n".encode("utf-8", "backslashreplace"))
+            if self._lost and self._lines.empty():
+                with self._counting:
+                    lost, self._lost = self._lost, 0
+                structlog.get_logger().warning("log lines lost", count=lost)
+
+    def _write(self, data: bytes) -> None:
+        with suppress(OSError):
+            while data:
+                data = data[os.write(self._descriptor, data) :]

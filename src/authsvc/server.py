@@ -6,8 +6,9 @@ what is in flight finishes (a hash included), and the pool closes last.
 
 import asyncio
 import gc
-import logging
+import resource
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -18,17 +19,16 @@ from aiohttp import hdrs, web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from multidict import CIMultiDict
 
+from authsvc import logs
 from authsvc.app import compose
 from authsvc.config import Config
+from authsvc.connections import TAKE_SECONDS, Connection, Connections
 
-MAX_LINE_BYTES = 4096
-MAX_FIELD_BYTES = 8190
-# Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
-KEEPALIVE_SECONDS = 75
-# For the whole head of a connection's first request; aiohttp alone would wait as long as for the next one.
-HEAD_SECONDS = 10
-# What a client still sends after its answer is read and thrown away, that the answer is not lost to a reset.
-LINGER_SECONDS = 2
+# Idle ones cost about 10 KiB each.
+MAX_CONNECTIONS = 10_000
+MAX_ADMIN_CONNECTIONS = 64
+# File descriptors for all that is no connection of a client or of the pool.
+RESERVED_FILES = 128
 
 
 class ServerError(Exception):
@@ -56,12 +56,14 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
         # Not the loop's own handlers: these would end with it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, ask_to_stop)
-        runner.run(_serve(config, stop, on_ready))
+        with logs.in_the_background():
+            runner.run(_serve(config, stop, on_ready))
 
 
 async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
     service, http, log = compose(config), config.http, structlog.get_logger()
-    public, admin = _Port(service.public), _Port(service.admin)
+    public = _Port(service.public, connections_that_fit(config.database.pool_size))
+    admin = _Port(service.admin, MAX_ADMIN_CONNECTIONS)
     try:
         await public.open(http.host, http.port, "AUTHSVC_PORT")
         await admin.open(http.admin_host, http.admin_port, "AUTHSVC_ADMIN_PORT")
@@ -84,26 +86,25 @@ async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], Non
     log.info("stopped")
 
 
-class _Port:
-    """An application on its listening socket; knows which requests are in flight, and who has sent none yet."""
+def connections_that_fit(pool_size: int) -> int:
+    """Allow the process all the file descriptors it may have; return how many connections of clients these are for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    files = MAX_CONNECTIONS * 2 if most == resource.RLIM_INFINITY else most
+    return max(1, min(MAX_CONNECTIONS, files - RESERVED_FILES - pool_size - MAX_ADMIN_CONNECTIONS))
 
-    def __init__(self, app: web.Application) -> None:
+
+class _Port:
+    """An application on its listening socket; knows which requests are in flight."""
+
+    def __init__(self, app: web.Application, limit: int = MAX_CONNECTIONS) -> None:
         self.draining = False
         self._in_flight = 0
         self._idle = asyncio.Event()
-        self._silent: set[object] = set()
+        self._connections = Connections(limit)
         self._sockets: asyncio.Server | None = None
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=logging.getLogger("aiohttp.server"),
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            lingering_time=LINGER_SECONDS,
-            shutdown_timeout=1,  # `close` has waited before: what is left then is cut
-            max_line_size=MAX_LINE_BYTES,
-            max_field_size=MAX_FIELD_BYTES,
-            auto_decompress=False,
-        )
+        # `close` has waited before: what is left then is cut.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
 
     async def open(self, host: str, port: int, setting: str) -> None:
         """Start the application and listen.
@@ -116,6 +117,8 @@ class _Port:
         server.request_handler = self._counted(server.request_handler)
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
+            for each in self._sockets.sockets:  # those that it accepts inherit it: the kernel's own end of waiting
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
         except OSError as error:
             raise ServerError(
                 f"Port {port} on {host} cannot be opened ({error.strerror or type(error).__name__}): stop what uses"
@@ -142,24 +145,18 @@ class _Port:
         return server
 
     def _accept(self) -> asyncio.Protocol:
-        connection = self._server()()
-        self._silent.add(connection)
-
-        def hang_up_on_the_silent() -> None:
-            if connection in self._silent:
-                self._silent.discard(connection)
-                connection.force_close()
-
-        asyncio.get_running_loop().call_later(HEAD_SECONDS, hang_up_on_the_silent)
-        return connection
+        return self._connections.accept(self._server())
 
     def _counted(self, handle: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         async def handler(request: web.Request) -> web.StreamResponse:
-            self._silent.discard(request.protocol)
+            connection = request.protocol
+            assert isinstance(connection, Connection)  # noqa: S101 - `_accept` has made it
+            self._connections.asks(connection)
             self._in_flight += 1
             try:
                 response: web.StreamResponse = await handle(_without_odd_expectation(request))
             finally:
+                self._connections.waits(connection)
                 self._in_flight -= 1
                 if not self._in_flight:
                     self._idle.set()

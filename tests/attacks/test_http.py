@@ -1,17 +1,23 @@
 """Attacks on the parsing of requests: malformed HTTP, hostile JSON, bodies that are too much or too slow."""
 
+import asyncio
 import gzip
+import json
 import re
+import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from io import StringIO
 
 import pytest
 
+from authsvc import connections, server
 from authsvc.app import Service
 from authsvc.web import reading
+from authsvc.web.middleware import SECURITY_HEADERS
 from tests import make
 from tests.conftest import Client
-from tests.web.helpers import CREDENTIALS, LOGIN, ME, Wire, listening, problem
+from tests.web.helpers import CREDENTIALS, HARD_DEADLINE, LOGIN, ME, Wire, listening, problem
 
 ANSWER = re.compile(rb"HTTP/1\.[01] \d{3} ")
 SECRET = b"SECRET-OF-A-HEADER"
@@ -48,10 +54,82 @@ async def test_what_is_not_well_formed_is_refused_and_ends_the_connection(wire: 
     for malformed in MALFORMED:
         head = LOGIN_HEAD + b"Authorization: Bearer " + SECRET + b"\r\n" + b"Cookie: access_token=" + SECRET + b"\r\n"
         answer = await wire.exchange(head + malformed + SMUGGLED)
-        assert answer.split()[1] == b"400", malformed
         assert len(ANSWER.findall(answer)) == 1, malformed
+        assert_a_problem_without_quotes(answer)
     assert SECRET.decode() not in log.getvalue()
     assert "smuggled" not in log.getvalue()
+
+
+def assert_a_problem_without_quotes(answer: bytes) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().splitlines()
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    document = json.loads(body)
+    assert lines[0].endswith(" 400 Bad Request")
+    assert headers.items() >= SECURITY_HEADERS.items()
+    assert (headers["Content-Type"], headers["Cache-Control"]) == ("application/problem+json", "no-store")
+    assert (document["code"], document["status"]) == ("malformed_request", 400)
+    assert document["instance"] == f"urn:authsvc:request:{headers['X-Request-Id']}"
+    assert SECRET not in answer
+    assert b"aiohttp" not in answer
+
+
+async def test_what_is_not_well_formed_is_counted_and_leaves_a_line_like_every_request(
+    wire: Wire, log: StringIO, service: Service
+) -> None:
+    """LGX-01, MET-01: under the label of unknown paths, and none of aiohttp's own lines beside it."""
+    for junk in (b"\x16\x03\x01\x02\x00" + SECRET, b"GET /" + SECRET + b" HTTP/1.1\r\nX : y\r\n\r\n"):
+        await wire.exchange(junk + b"\r\n\r\n")
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(line["event"], line["route"], line["status"]) for line in lines] == [("request", "unmatched", 400)] * 2
+    async with listening_admin(service) as admin:
+        status, scraped = await admin.get("/metrics")
+    assert status == 200
+    assert 'authsvc_http_requests_total{method="other",route="unmatched",status="400"} 2' in scraped
+
+
+async def test_the_admin_port_says_no_more_than_it_must(service: Service, log: StringIO) -> None:
+    """HTTP-17, HTTP-19, ASVS 13.4.6: no name of a library, no version, none of a client's bytes."""
+    async with listening_admin(service) as admin:
+        for request, status in (
+            (b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
+            (b"POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"405"),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + SECRET + b"\x00\r\n\r\n", b"400"),
+            (b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"200"),
+        ):
+            answer = await admin.exchange(request)
+            assert answer.split()[1] == status
+            assert b"\r\nServer: authsvc\r\n" in answer
+            assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answer
+            assert SECRET not in answer
+    assert SECRET.decode() not in log.getvalue()
+
+
+@asynccontextmanager
+async def listening_admin(service: Service) -> AsyncIterator[Wire]:
+    port = server._Port(service.admin)
+    await port.open("127.0.0.1", 0, "AUTHSVC_ADMIN_PORT")
+    assert port._sockets is not None
+    try:
+        yield Wire(port._sockets.sockets[0].getsockname()[1])
+    finally:
+        await port.close(0)
+
+
+async def test_a_client_that_takes_nothing_is_hung_up_on(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOS-02 (slow read): what it asked for is not held for ever."""
+    monkeypatch.setattr(connections, "TAKE_SECONDS", 0.1)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as greedy:
+        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        greedy.settimeout(0)
+        await loop.sock_connect(greedy, ("127.0.0.1", wire.port))
+        with suppress(ConnectionError):  # what is sent to who has hung up is answered by a reset
+            async with asyncio.timeout(HARD_DEADLINE):
+                while True:
+                    with suppress(BlockingIOError):
+                        greedy.send(b"GET /login HTTP/1.1\r\nHost: a\r\n\r\n" * 10)
+                    await asyncio.sleep(0.02)
 
 
 LINES = {
@@ -69,6 +147,10 @@ LINES = {
     b"GET /api/auth/me HTTP/1.0\r\n": b"401",
     b"GET //evil.example/%2e%2e HTTP/1.1\r\nHost: a\r\n": b"404",
     b"GET /%ff%00%2F;x?%ff HTTP/1.1\r\nHost: a\r\n": b"404",
+    b"GET /api/auth/verify/envoy/a%0Ab HTTP/1.1\r\nHost: a\r\n": b"401",
+    b"GET /..;/api/auth/me HTTP/1.1\r\nHost: a\r\n": b"404",
+    b"GET /api/auth%2Fme HTTP/1.1\r\nHost: a\r\n": b"404",
+    b"GET /api/auth/me%00 HTTP/1.1\r\nHost: a\r\n": b"404",
     b"GET /%00 HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n": b"404",
     b"GET /\xff HTTP/1.1\r\nHost: a\r\n": None,
     b"GET /login?next=\xff&next=%ff HTTP/1.1\r\nHost: a\r\n": None,

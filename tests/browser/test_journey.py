@@ -96,3 +96,22 @@ async def test_without_the_script_the_form_comes_back_with_what_was_typed(
     await expect(page.locator("#password")).to_have_value("")
     assert await page.locator(f"{field}[autofocus]").count() == 1
     assert given[1] not in await page.content()
+
+
+async def test_markup_that_was_typed_is_text_on_the_page_that_comes_back(visit: Visit) -> None:
+    """FRM-11, ASVS 1.2.1: with the script on, so that whatever slipped through would run."""
+    page = await visit("/login")
+    for typed in (
+        '"><script>window.ran = 1</script>',
+        "x' autofocus onfocus='window.ran = 1",
+        '"><img src=x onerror="ran=1">',
+    ):
+        await page.goto("/login")
+        await fill(page, typed, "typed battery")
+        async with page.expect_navigation():
+            # Past the checks of the page's own script, as a submit without it.
+            await page.evaluate("HTMLFormElement.prototype.submit.call(document.querySelector('main form'))")
+        await expect(page.locator("#email")).to_have_value(typed)
+        assert await page.evaluate("window.ran") is None
+        assert await page.locator("main img[src=x], main script").count() == 0
+        assert "typed battery" not in await page.content()

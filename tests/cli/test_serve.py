@@ -1,7 +1,9 @@
 """`authsvc serve`: what it refuses to start with, what it says, and how it stops."""
 
+import fcntl
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -212,6 +214,28 @@ def test_a_reader_of_its_output_that_went_away_fails_no_request_and_no_stop(sett
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
         assert (process.returncode, said) == (0, "")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_reader_of_its_output_that_takes_nothing_blocks_no_request_and_no_stop(settings: dict[str, str]) -> None:
+    """LGX-07, DOS-15: a real pipe, full."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    process = subprocess.Popen([*AUTHSVC, "serve"], env=environment(settings), stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    try:
+        ask = _Asker(settings)
+        eventually(ask.is_ready, "ready")
+        assert [ask.ask("/api/nothing").status for _ in range(100)] == [404] * 100
+        with raw(ask, b"GET /api/nothing HTTP/1.1\r\nHost: a\r\n\r\n") as connection:
+            assert connection.recv(9) == b"HTTP/1.1 "
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (0, b"")
+        with os.fdopen(reading, "rb") as pipe:
+            assert READY.encode() in pipe.readline()
     finally:
         process.kill()
         process.communicate()

@@ -10,7 +10,7 @@ from authsvc.web import problems
 from tests.conftest import Client, FrozenClock, Serve
 from tests.web.helpers import PUBLIC_URL, composed, https
 
-ABSTRACT = {"malformed_request", "unauthenticated", "forbidden"}
+ABSTRACT = {"unauthenticated", "forbidden"}
 CODES = {kind.code for kind in problems.TABLE} - ABSTRACT
 
 

@@ -60,6 +60,15 @@ WARNINGS: Mapping[str, str] = {
 }
 
 
+_NEXT = {
+    "next": {
+        "operationId": "get_api_auth_activity",
+        "parameters": {"before": "$response.body#/next"},
+        "description": "The next page, unless this is the last.",
+    }
+}
+
+
 @dataclass(frozen=True)
 class ActivityDoor:
     """Shows people what happened to their account."""
@@ -87,7 +96,7 @@ class ActivityDoor:
                 "/api/auth/activity",
                 self.get_json,
                 summary="What happened to the account of the bearer",
-                answers=(Answer(200, "A page of it, the newest first.", JSON, ACTIVITY_SCHEMA),),
+                answers=(Answer(200, "A page of it, the newest first.", JSON, ACTIVITY_SCHEMA, links=_NEXT),),
                 tag="Account",
                 reads_query=RANGE,
             ),

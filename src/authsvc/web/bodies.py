@@ -35,6 +35,13 @@ SESSIONS_SCHEMA = {"$ref": "#/components/schemas/Sessions"}
 INTROSPECTION_SCHEMA = {"$ref": "#/components/schemas/Introspection"}
 ACTIVITY_SCHEMA = {"$ref": "#/components/schemas/Activity"}
 EXPORT_SCHEMA = {"$ref": "#/components/schemas/Export"}
+RENEWAL = {
+    "renew": {
+        "operationId": "post_api_auth_refresh",
+        "requestBody": {"refresh_token": "$response.body#/refresh_token"},
+        "description": "The next tokens, for this refresh token.",
+    }
+}
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "User": {
         "type": "object",

@@ -9,7 +9,7 @@ from authsvc.flows.login import Login
 from authsvc.password_policy import PasswordPolicy
 from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, RateLimited, Refusal
 from authsvc.web import notices, redirects
-from authsvc.web.bodies import JSON, TOKENS_SCHEMA, json_response, tokens_body
+from authsvc.web.bodies import JSON, RENEWAL, TOKENS_SCHEMA, json_response, tokens_body
 from authsvc.web.cookies import Cookies
 from authsvc.web.forms import NEXT, Forms
 from authsvc.web.inputs import Credentials, credentials
@@ -78,7 +78,7 @@ class LoginDoor:
                 self.post_json,
                 summary="Log in",
                 answers=(
-                    Answer(200, "The tokens of a new session.", JSON, TOKENS_SCHEMA),
+                    Answer(200, "The tokens of a new session.", JSON, TOKENS_SCHEMA, links=RENEWAL),
                     Answer(204, "The tokens are in HttpOnly cookies.", headers={"Set-Cookie": "The cookies."}),
                 ),
                 public=True,

@@ -15,6 +15,8 @@ from authsvc.metrics import Metrics
 from authsvc.web.routes import Handler, route_of
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+MALFORMED = web.RequestKey("MALFORMED", bool)
+"""There where the parser has found no HTTP: a request is made up, that the answer takes the road of all."""
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 

@@ -22,7 +22,7 @@ Register, log in, and ask who is asking.
 
 Every error of the API is a problem document (RFC 9457, `application/problem+json`) whose `code` is stable; the codes
 are listed below. A path answers HEAD wherever it answers GET; a method that it does not have is answered 405 with
-`Allow`, and an unknown path 404. Only a request that is not well-formed HTTP is answered 400 in plain text.
+`Allow`, and an unknown path 404. What is not well-formed HTTP is answered 400, and ends the connection.
 """
 _TEXT = {"type": "string"}
 _ID = {"type": "string", "format": "uuid"}
@@ -76,8 +76,8 @@ def document(routes: Sequence[Route], public_url: str) -> dict[str, Any]:
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     used = {kind for route in routes for kind in refusals_of(route)}
-    # The router's own, and what services that verify our tokens answer while they cannot fetch our keys.
-    used |= {refusals.NotFound, refusals.MethodNotAllowed, refusals.Unavailable}
+    # The server's and the router's, and what services that verify our tokens answer while they cannot fetch our keys.
+    used |= {refusals.MalformedRequest, refusals.NotFound, refusals.MethodNotAllowed, refusals.Unavailable}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -191,6 +191,7 @@ def _good(answers: Iterable[Answer]) -> dict[str, Any]:
                 **{name: {"description": text, "schema": _TEXT} for name, text in (answer.headers or {}).items()},
             },
             **({"content": {answer.content_type: {"schema": answer.schema or _TEXT}}} if answer.content_type else {}),
+            **({"links": answer.links} if answer.links else {}),
         }
         for answer in answers
     }

@@ -17,7 +17,7 @@ from aiohttp.typedefs import Middleware
 from authsvc import refusals
 from authsvc.refusals import Refusal
 from authsvc.web import notices, redirects
-from authsvc.web.middleware import REQUEST_ID
+from authsvc.web.middleware import MALFORMED, REQUEST_ID
 from authsvc.web.notices import Notice
 from authsvc.web.pages import Pages, ProblemPage
 from authsvc.web.routes import SAFE_METHODS, Handler, route_of
@@ -131,6 +131,8 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            if MALFORMED in request:
+                raise refusals.MalformedRequest  # noqa: TRY301 - the road of all refusals
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is becomes an answer without details
             refusal = as_refusal(error)

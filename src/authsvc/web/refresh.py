@@ -6,7 +6,7 @@ from aiohttp import web
 
 from authsvc.flows.refresh import Refresh
 from authsvc.refusals import DatabaseUnavailable, FieldFault, InvalidGrant, InvalidInput
-from authsvc.web.bodies import JSON, TOKENS_SCHEMA, json_response, tokens_body
+from authsvc.web.bodies import JSON, RENEWAL, TOKENS_SCHEMA, json_response, tokens_body
 from authsvc.web.cookies import Cookies
 from authsvc.web.origins import origin_of
 from authsvc.web.reading import Input, Shape, read_json
@@ -58,7 +58,7 @@ class RefreshDoor:
                 self.post_json,
                 summary="Renew a session",
                 answers=(
-                    Answer(200, "The next tokens. Use these from now on.", JSON, TOKENS_SCHEMA),
+                    Answer(200, "The next tokens. Use these from now on.", JSON, TOKENS_SCHEMA, links=RENEWAL),
                     Answer(204, "The next tokens are in the cookies.", headers={"Set-Cookie": "The cookies."}),
                 ),
                 public=True,

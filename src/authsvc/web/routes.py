@@ -18,13 +18,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Answer:
-    """One good answer of a route. `schema` names a schema of the document, or is one."""
+    """One good answer of a route. `schema` names a schema of the document, or is one.
+
+    `links` tells which operation takes what of it (OpenAPI 3.1 §4.8.20), by the name of the link.
+    """
 
     status: int
     description: str
     content_type: str | None = None
     schema: Mapping[str, Any] | None = None
     headers: Mapping[str, str] | None = None
+    links: Mapping[str, Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +72,12 @@ ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route]] = web.AppKey("ROUTES")
 def install(app: web.Application, table: Iterable[Route]) -> None:
     """Add the routes to the router, HEAD beside each GET, and remember which is which.
 
-    `{path}` stands for the rest of the address, slashes included.
+    `{path}` stands for the rest of the address, slashes and newlines included.
     """
     installed: dict[web.AbstractRoute, Route] = {}
     for route in table:
         methods = (route.method, "HEAD") if route.method == "GET" else (route.method,)
-        pattern = route.path.replace("{path}", "{path:.*}")
+        pattern = route.path.replace("{path}", r"{path:[\s\S]*}")
         for method in methods:
             installed[app.router.add_route(method, pattern, route.handler)] = route
     app[ROUTES] = installed

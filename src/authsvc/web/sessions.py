@@ -37,6 +37,15 @@ class Chosen:
 CHOSEN = Shape(Chosen, {"session_id": Input(_session_id, {"type": "string", "format": "uuid"})})
 
 
+_END = {
+    "end": {
+        "operationId": "delete_api_auth_sessions_session_id",
+        "parameters": {"session_id": "$response.body#/sessions/0/id"},
+        "description": "End the first of them; the others by their ids.",
+    }
+}
+
+
 @dataclass(frozen=True)
 class SessionsDoor:
     """Shows people where they are logged in."""
@@ -77,7 +86,7 @@ class SessionsDoor:
                 "/api/auth/sessions",
                 self.get_json,
                 summary="Where the bearer is logged in",
-                answers=(Answer(200, "The sessions.", JSON, SESSIONS_SCHEMA),),
+                answers=(Answer(200, "The sessions.", JSON, SESSIONS_SCHEMA, links=_END),),
                 tag="Sessions",
             ),
             Route(

@@ -1,0 +1,47 @@
+"""The running service against all that its own description allows, and all that it does not."""
+
+import base64
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, Start, call, environment, settings, start
+
+__all__ = ["call", "settings", "start"]  # the fixtures of a process
+
+HERE = Path(__file__).parent
+LONG = ("--max-examples", "1000")
+# Bound by number and not by time: a busy machine takes the same way.
+SHORT = ("--phases", "fuzzing,stateful", "--max-examples", "6", "--seed", "1", "--no-shrink")
+
+
+def test_the_service_answers_whatever_is_sent_as_its_description_says(
+    settings: dict[str, str], start: Start, call: Run, pytestconfig: pytest.Config
+) -> None:
+    """HTTP-09, HTTP-14, HTTP-17, SQL-01, SQL-03, SQL-04: all checks of schemathesis, on operations and sequences.
+
+    The short form takes the same way each time; the long one prints its seed.
+    """
+    seconds = pytestconfig.getoption("--fuzz-seconds")
+    running = start("serve", settings=settings)
+    running.until_it_says('"event":"serving"')
+    made = call("clients", "create", "fuzz", settings=settings)
+    credential = dict(re.findall(r"client_(id|secret)\W+([\w-]+)", made.stdout))
+    client = base64.b64encode(f"{credential['id']}:{credential['secret']}".encode()).decode()
+    url = f"http://127.0.0.1:{settings['AUTHSVC_PORT']}"
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
+        *("run", f"{url}/api/openapi.json", "--url", url, "--checks", "all", "--no-color"),
+        *("--generation-database", "none", *(LONG if seconds else SHORT)),
+        *(("--max-time", str(seconds)) if seconds else ()),
+    ]
+    given = {**environment({}), "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "FUZZ_CLIENT": client}
+    output = None if seconds else subprocess.PIPE
+    done = subprocess.run(command, env=given, stdout=output, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert '"event":"unforeseen"' not in running.said
+    assert '"level":"error"' not in running.said
+    assert running.is_ready()
