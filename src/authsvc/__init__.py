@@ -11,7 +11,7 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     import_files                           reading a file of users
     flows/       what the service does for somebody: no HTTP and no SQL in it
     session_tokens reauthentication        what several flows do the same way
-    store/ passwords signing metrics       one door to each outside thing
-    key_sets                               the keys that sign and verify: the other half of the door to python-jose
-    clock entropy emails password_policy events refusals config logs resources strict_json embedded    words
+    store/ passwords breached_passwords signing metrics       one door to each outside thing
+    key_sets hash_queue                    the keys that sign and verify, the threads that hash
+    clock entropy emails password_policy events refusals config logs resources machine strict_json embedded    words
 """

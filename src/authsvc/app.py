@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 from aiohttp import web
 
-from authsvc import key_sets, resources
+from authsvc import key_sets, machine, resources
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
-from authsvc.events import Event
+from authsvc.events import BreachCheckFailed, Event
 from authsvc.flows.activity import Activity
 from authsvc.flows.change_password import ChangePassword
 from authsvc.flows.clients import ClientCheck
@@ -33,7 +35,7 @@ from authsvc.flows.session_check import SessionCheck
 from authsvc.flows.sessions import Sessions
 from authsvc.key_sets import KeySet
 from authsvc.metrics import Metrics
-from authsvc.password_policy import PasswordPolicy
+from authsvc.password_policy import CommonPasswords, PasswordPolicy, service_names
 from authsvc.passwords import Passwords
 from authsvc.refresh_tokens import RefreshTokens
 from authsvc.revocations import Revocations
@@ -121,6 +123,7 @@ class _Rooms:
     revocations: Revocations
     passwords: Passwords
     policy: PasswordPolicy
+    breached: BreachedPasswords
     keys: KeySet
     reader: AccessTokenReader
     tokens: SessionTokens
@@ -134,9 +137,15 @@ class _Rooms:
         revocations = Revocations(partial(_look, follower), clock, sessions.poll_seconds, sessions.stale_seconds)
         database = Database(config.database, [metrics.event, _log_event, revocations.observe], clock)
         passwords = Passwords(
-            hashing.profile, threads=hashing.threads, queue_seconds=hashing.queue_seconds, observe=metrics.hash
+            hashing.profile,
+            threads=hashing.threads or machine.cpus(),
+            queue_seconds=hashing.queue_seconds,
+            refusal_seconds=hashing.refusal_seconds,
+            observe=metrics.hash,
         )
-        policy = PasswordPolicy(hashing.min_length, hashing.max_length, resources.common_passwords())
+        policy = password_policy(config)
+        failed = partial(database.publish, BreachCheckFailed())
+        breached = BreachedPasswords(hashing.breached_url, hashing.breached_seconds, failed)
         issuer = AccessTokenIssuer(
             keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
         )
@@ -149,7 +158,18 @@ class _Rooms:
         )
         pairs = SessionTokens(issuer, RefreshTokens(refresh_keys(config)), sessions, clock)
         rooms = cls(
-            clock, entropy, metrics, database, follower, revocations, passwords, policy, keys, reader, tokens=pairs
+            clock,
+            entropy,
+            metrics,
+            database,
+            follower,
+            revocations,
+            passwords,
+            policy,
+            breached,
+            keys,
+            reader,
+            tokens=pairs,
         )
         rooms.measure()
         return rooms
@@ -166,12 +186,14 @@ class _Rooms:
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         await self.database.open()
         await self.follower.open()
+        await self.breached.open()
         await self.revocations.refresh()
         following = asyncio.get_running_loop().create_task(self.revocations.follow())
         yield
         following.cancel()
         await asyncio.wait([following])
         await self.follower.close()
+        await self.breached.close()
         await self.passwords.close()
         await self.database.close()
 
@@ -208,9 +230,9 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
     issuer, public_url = config.tokens.issuer, config.http.public_url
     form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
     forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
-    register = Register(database, passwords, policy, clock, entropy)
+    register = Register(database, passwords, policy, rooms.breached, clock, entropy)
     login = Login(database, passwords, rooms.tokens, clock, entropy)
-    change_password = ChangePassword(database, passwords, policy, clock)
+    change_password = ChangePassword(database, passwords, policy, rooms.breached, clock)
     introspect = Introspect(rooms.reader, flows.session_check, rooms.tokens, database, clock)
     revoke = Revoke(rooms.reader, rooms.tokens.refresh_tokens, database)
     return [
@@ -236,6 +258,13 @@ async def _look(database: Database, transaction_id: int) -> tuple[list[tuple[UUI
     async with database.read() as connection:
         died, next_transaction_id = await session_store.revocations_since(connection, transaction_id)
     return [(each.session_id, each.expires_at) for each in died], next_transaction_id
+
+
+def password_policy(config: Config) -> PasswordPolicy:
+    """Return which passwords are accepted."""
+    settings, host = config.passwords, urlsplit(config.http.public_url).hostname or ""
+    common = CommonPasswords(resources.common_passwords())
+    return PasswordPolicy(settings.min_length, settings.max_length, common, service_names(host))
 
 
 def refresh_keys(config: Config) -> list[bytes]:

@@ -104,7 +104,7 @@ def config(unmigrated: Fallible) -> Config:
     return dataclasses.replace(
         config,
         database=dataclasses.replace(config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=1),
-        passwords=dataclasses.replace(config.passwords, profile=CHEAP),
+        passwords=dataclasses.replace(config.passwords, profile=CHEAP, refusal_seconds=0),
     )
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.events import OPERATOR
 from authsvc.flows.change_password import ChangePassword
 from authsvc.flows.delete_user import DeleteUser
@@ -25,7 +26,9 @@ class Accounts:
     def __init__(self, flows: Flows) -> None:
         self._flows = flows
         policy = PasswordPolicy(8, 100, frozenset())
-        self._changing = ChangePassword(flows.database, flows.passwords, policy, flows.clock)
+        self._changing = ChangePassword(
+            flows.database, flows.passwords, policy, BreachedPasswords(None, 1), flows.clock
+        )
         self._deleting = DeleteUser(flows.database, flows.passwords)
         self._users = Users(flows.database, flows.tokens.settings, flows.clock)
 

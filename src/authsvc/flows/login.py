@@ -50,17 +50,18 @@ class Login:
         """
         for _attempt in range(ATTEMPTS):
             credential = await self._verified(email, password, origin)
-            pair = await self._open(credential, await self._renewed_hash(password, credential), origin)
+            pair = await self._open(credential, await self._renewed_hash(password, credential, origin), origin)
             if pair is not None:
                 return pair
             # Between the look and the lock the hash was replaced, or the account disabled or deleted: look again.
         raise Busy
 
     async def _verified(self, email: EmailAddress, password: Password, origin: Origin) -> Credential:
+        self.passwords.refuse_when_busy()
         async with self.database.read() as connection:
             credential = await credentials.by_email(connection, email)
         # No connection is held through the hash: a pool held there would be a rate limit nobody chose.
-        verdict = await self.passwords.verify(password, credential.password_hash if credential else None)
+        verdict = await self.passwords.verify(password, credential.password_hash if credential else None, origin.waits)
         if credential is None or verdict is not Verdict.MATCH:
             await self._fail(credential, verdict, origin)
         if credential.disabled_at is not None:
@@ -76,11 +77,11 @@ class Login:
             transaction.record(LoginFailed(credential.subject if credential else None))
         raise InvalidCredentials
 
-    async def _renewed_hash(self, password: Password, credential: Credential) -> str | None:
+    async def _renewed_hash(self, password: Password, credential: Credential, origin: Origin) -> str | None:
         if credential.password_hash is None or not self.passwords.needs_rehash(credential.password_hash):
             return None
         try:
-            return await self.passwords.hash(password)
+            return await self.passwords.hash(password, origin.waits)
         except Busy:  # the password is right whether or not its hash can be renewed just now
             return None
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import Entropy
@@ -23,6 +24,7 @@ class Register:
     database: Database
     passwords: Passwords
     policy: PasswordPolicy
+    breached: BreachedPasswords
     clock: Clock
     entropy: Entropy
 
@@ -31,7 +33,7 @@ class Register:
 
         Raises:
             EmailTaken: an account with this address exists, or is opened at this moment.
-            InvalidInput: the password is the address.
+            InvalidInput: the password is the address, or is known from breaches.
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
@@ -39,7 +41,9 @@ class Register:
             self.policy.refuse_address(password, email)
         except InvalidPasswordError as error:
             raise InvalidInput([FieldFault("password", error.code, error.message)]) from None
-        password_hash = await self.passwords.hash(password)
+        self.passwords.refuse_when_busy()
+        await self.breached.refuse(password, "password")
+        password_hash = await self.passwords.hash(password, origin.waits)
         async with self.database.transaction(origin) as transaction:
             user = await users.insert(
                 transaction.connection,
