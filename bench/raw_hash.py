@@ -6,8 +6,8 @@ import time
 
 import argon2
 
+from authsvc import machine
 from authsvc.config import PROFILES
-from authsvc.passwords import default_threads
 
 
 def main(seconds: float) -> None:
@@ -16,7 +16,7 @@ def main(seconds: float) -> None:
     hasher = argon2.PasswordHasher(profile.passes, profile.memory_kib, profile.lanes)
     stored = hasher.hash("correct horse battery staple")
     end = time.perf_counter() + seconds
-    counts = [0] * default_threads()
+    counts = [0] * machine.cpus()
 
     def work(index: int) -> None:
         while time.perf_counter() < end:

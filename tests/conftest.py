@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import aiohttp_jinja2
 import argon2
@@ -19,7 +20,7 @@ import jinja2
 import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import Application, Request
+from aiohttp.web import Application, BaseRunner, Request
 from blockbuster import BlockBuster, BlockBusterFunction
 from jinja2.bccache import Bucket
 
@@ -106,12 +107,17 @@ def _administer(server: embedded.Server, statement: str) -> None:
 
 @pytest.fixture
 def config(database_url: DatabaseUrl, request: pytest.FixtureRequest) -> Config:
-    """The configuration of production, but for the cost of a hash; and for the limits, where a test is `unlimited`."""
+    """The configuration of production, but for the time of a hash and of its refusal.
+
+    And for the limits, where a test is `unlimited`.
+    """
     environ = {"AUTHSVC_DATABASE_URL": database_url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS}
     if request.node.get_closest_marker("unlimited"):
         environ["AUTHSVC_LIMITS"] = "off"
     config = Config.read(environ)
-    return dataclasses.replace(config, passwords=dataclasses.replace(config.passwords, profile=CHEAP))
+    return dataclasses.replace(
+        config, passwords=dataclasses.replace(config.passwords, profile=CHEAP, refusal_seconds=0)
+    )
 
 
 @pytest.fixture
@@ -174,6 +180,13 @@ async def admin(service: Service, client: Client, serve: Serve) -> Client:
     return await serve(service.admin)
 
 
+class Server(TestServer):
+    """As in production: in aiohttp's own test server a handler ends when its client hangs up."""
+
+    async def _make_runner(self, **options: Any) -> BaseRunner:
+        return await super()._make_runner(**{**options, "handler_cancellation": False})
+
+
 @pytest.fixture
 async def serve(aiohttp_client: Callable[..., Awaitable[Client]]) -> AsyncIterator[Serve]:
     """Serve an application as server.py does; every answer of a public one is held against its description."""
@@ -185,7 +198,7 @@ async def serve(aiohttp_client: Callable[..., Awaitable[Client]]) -> AsyncIterat
     async def start(app: Application) -> Client:
         if ROUTES in app:
             witnesses.append(Witness(app))
-        server = TestServer(app)
+        server = Server(app)
         await server.start_server(auto_decompress=False)
         return await aiohttp_client(server)
 

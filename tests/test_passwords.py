@@ -1,11 +1,8 @@
-"""Hashes: which are verified, what each costs, and who waits for whom."""
+"""Hashes: which are verified, and what each costs."""
 
 import asyncio
-import os
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import argon2
@@ -16,12 +13,10 @@ from argon2.low_level import Type, hash_secret
 from authsvc import passwords as passwords_module
 from authsvc.config import PROFILES, Argon2Profile
 from authsvc.password_policy import Password, PasswordPolicy
-from authsvc.passwords import Passwords, Verdict, default_threads, supported
-from authsvc.refusals import Busy
+from authsvc.passwords import Passwords, Verdict, supported
 from tests.conftest import CHEAP
 
 POLICY = PasswordPolicy(8, 256, frozenset())
-PATIENCE = 10
 LONG = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars after 72 are ignored"
 # Of the reference implementation's own tests (phc-winner-argon2, test.c).
 ARGON2_VECTORS = [
@@ -133,12 +128,6 @@ async def make() -> AsyncIterator[Make]:
 @pytest.fixture
 async def passwords(make: Make) -> Passwords:
     return await make()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - threads tell no asyncio.Event
-            await asyncio.sleep(0.001)
 
 
 def read(text: str) -> Password:
@@ -317,141 +306,3 @@ async def test_a_weaker_hash_is_renewed_and_a_stronger_one_never_weakened(
     """PWD-12."""
     passwords = await make(Argon2Profile(64, 3, 1))
     assert passwords.needs_rehash(ARGON2ID.replace("m=64,t=1,p=1", parameters)) is weaker
-
-
-async def test_hashes_run_in_threads_of_their_own_behind_the_loop(passwords: Passwords) -> None:
-    def where() -> tuple[str, int]:
-        return threading.current_thread().name, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    name, nice = await passwords._run(where)
-    assert name.startswith("hash")
-    assert nice >= 10
-    assert os.getpriority(os.PRIO_PROCESS, threading.main_thread().native_id or 0) < nice or nice == 19
-
-
-async def test_as_many_run_at_once_as_there_are_threads(make: Make) -> None:
-    passwords = await make(threads=3)
-    barrier = threading.Barrier(3)
-    await asyncio.gather(*(passwords._run(lambda: barrier.wait(PATIENCE)) for _ in range(3)))
-
-
-async def test_there_is_a_thread_for_each_cpu_of_the_process(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await make(threads=0))._threads == default_threads() == len(os.sched_getaffinity(0))
-    monkeypatch.setattr(passwords_module, "sys", SimpleNamespace(platform="darwin"))
-    assert default_threads() == os.cpu_count()
-
-
-def test_where_priorities_are_of_processes_none_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords_module, "sys", SimpleNamespace(platform="darwin"))
-    monkeypatch.setattr(passwords_module, "os", None)
-    passwords_module._yield_the_cpu()
-
-
-class Held:
-    """Work that ends when it is let go."""
-
-    def __init__(self) -> None:
-        self.started = threading.Event()
-        self.gate = threading.Event()
-
-    def __call__(self) -> str:
-        self.started.set()
-        assert self.gate.wait(PATIENCE)
-        return "done"
-
-
-async def test_who_would_wait_too_long_is_told_when_to_come_back(make: Make) -> None:
-    """DOS-01."""
-    passwords, held = await make(threads=2), Held()
-    passwords._mean_seconds = 2.6
-    async with asyncio.TaskGroup() as group:
-        # Two run at once, two wait 2.6 s for these, and the next would wait 5.2 s.
-        for _ in range(4):
-            group.create_task(passwords._run(held))
-        await until(lambda: passwords.pending == 4)
-        for refused in (passwords.hash(read("hunter22")), passwords.verify(read("hunter22"), None)):
-            with pytest.raises(Busy) as caught:
-                await refused
-            assert caught.value.retry_after == 6
-        assert passwords.pending == 4
-        held.gate.set()
-    await until(lambda: passwords.pending == 0)
-    assert await passwords.verify(read("hunter22"), None) is Verdict.MISMATCH
-
-
-async def test_a_free_thread_is_given_however_slow_the_last_hashes_were(make: Make) -> None:
-    passwords = await make(queue_seconds=0.1)
-    passwords._mean_seconds = 1000
-    assert await passwords.hash(read("hunter22"))
-
-
-async def test_a_hash_whose_caller_went_away_counts_until_its_thread_is_free(passwords: Passwords) -> None:
-    """LGN-07: giving up must not let more in than there are threads."""
-    held = Held()
-    async with asyncio.TaskGroup() as group:
-        caller = group.create_task(passwords._run(held))
-        await until(held.started.is_set)
-        caller.cancel()
-    assert caller.cancelled()
-    assert passwords.pending == 1
-    passwords._mean_seconds = 1000
-    with pytest.raises(Busy):
-        await passwords.hash(read("hunter22"))
-    held.gate.set()
-    await until(lambda: passwords.pending == 0)
-
-
-async def test_a_waiting_hash_whose_caller_went_away_is_never_begun(passwords: Passwords) -> None:
-    running, waiting = Held(), Held()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(passwords._run(running))
-        await until(running.started.is_set)
-        caller = group.create_task(passwords._run(waiting))
-        await until(lambda: passwords.pending == 2)
-        caller.cancel()
-        await until(lambda: passwords.pending == 1)
-        running.gate.set()
-    await passwords.hash(read("hunter22"))
-    assert not waiting.started.is_set()
-    await until(lambda: passwords.pending == 0)
-
-
-async def test_work_that_fails_gives_its_place_back(passwords: Passwords) -> None:
-    def fail() -> None:
-        raise LookupError
-
-    before = passwords._mean_seconds
-    with pytest.raises(LookupError):
-        await passwords._run(fail)
-    await until(lambda: passwords.pending == 0)
-    assert passwords._mean_seconds == before
-
-
-async def test_the_time_of_each_hash_is_told_on_the_loop_and_moves_the_mean(make: Make) -> None:
-    heard: list[tuple[float, bool]] = []
-    loop_thread = threading.get_ident()
-    passwords = await make(observe=lambda seconds: heard.append((seconds, threading.get_ident() == loop_thread)))
-    passwords._mean_seconds = 16
-    await passwords.hash(read("hunter22"))
-    await passwords.verify(read("hunter22"), None)
-    await until(lambda: len(heard) == 2)
-    assert all(0 <= seconds < 16 and on_loop for seconds, on_loop in heard)
-    assert passwords._mean_seconds < 16
-
-
-async def test_closing_lets_the_running_hash_end_and_begins_no_other(passwords: Passwords) -> None:
-    """PWD-11, DEP-08."""
-    running, waiting = Held(), Held()
-    async with asyncio.TaskGroup() as group:
-        answered = group.create_task(passwords._run(running))
-        await until(running.started.is_set)
-        dropped = group.create_task(passwords._run(waiting))
-        await until(lambda: passwords.pending == 2)
-        closed = group.create_task(passwords.close())
-        await until(dropped.done)
-        assert not closed.done()
-        running.gate.set()
-    assert answered.result() == "done"
-    assert dropped.cancelled()
-    assert not waiting.started.is_set()
-    assert not [thread for thread in threading.enumerate() if thread in passwords._executor._threads]

@@ -12,8 +12,9 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     flows/       what the service does for somebody: no HTTP and no SQL in it
     session_tokens reauthentication        what several flows do the same way
     key_rotation limits                    the next key set; how often something may be tried
-    store/ passwords signing metrics       one door to each outside thing
-    key_sets                               the keys that sign and verify: the other half of the door to python-jose
-    clock entropy addresses emails password_policy events refusals config limit_settings logs resources strict_json
-    embedded                               words
+    store/ passwords breached_passwords signing metrics       one door to each outside thing
+    key_sets hash_queue                    the keys that sign and verify: the other half of the door to python-jose;
+                                           the threads that hash
+    clock entropy addresses emails password_policy events refusals config limit_settings logs resources machine
+    strict_json embedded                   words
 """

@@ -4,12 +4,13 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from authsvc import dev, key_rotation, key_sets, logs, operations
+from authsvc import dev, key_rotation, key_sets, logs, machine, operations
 from authsvc.addresses import network_of
 from authsvc.clock import SystemClock
 from authsvc.commands.clients import clients
@@ -18,6 +19,7 @@ from authsvc.commands.sweep import sweep
 from authsvc.commands.users import users
 from authsvc.config import Config, ConfigError, settings
 from authsvc.embedded import EmbeddedError
+from authsvc.passwords import choose_threads
 from authsvc.server import ServerError, run
 from authsvc.store import migrations
 from authsvc.web.origins import client_address
@@ -51,6 +53,12 @@ def _config(environ: Mapping[str, str] | None = None) -> Config:
     return config
 
 
+def _fitted(config: Config) -> Config:
+    """Return the configuration with the number of hashing threads that this machine allows."""
+    threads = choose_threads(config, machine.memory_limit())
+    return replace(config, passwords=replace(config.passwords, threads=threads))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="authsvc")
 def cli() -> None:
@@ -63,14 +71,14 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Serve until SIGTERM. Apply migrations before, with `authsvc migrate`."""
-    run(_config())
+    run(_fitted(_config()))
 
 
 @cli.command(name="dev")
 def dev_command() -> None:
     """Serve on this machine with a PostgreSQL of its own, migrated, and a signing key made once."""
     with dev.environment(os.environ) as environ:
-        config = _config(environ)
+        config = _fitted(_config(environ))
         migrations.apply(config.database.url)
         run(config, on_ready=lambda: click.echo(dev.welcome(config.http.public_url)))
 
@@ -94,7 +102,7 @@ def migrate() -> None:
 @click.option("--peer", default="127.0.0.1", show_default=True, help="The other end of that request's connection.")
 def check_config(forwarded_for: tuple[str, ...], peer: str) -> None:
     """Print what it would run with, secrets masked; exit 78 and list every fault if it would not."""
-    config = _config()
+    config = _fitted(_config())
     width = max(len(setting.name) for setting in settings())
     for name, value in config.shown():
         click.echo(f"{name:<{width}}  {value}")

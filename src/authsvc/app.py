@@ -7,15 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 
-from authsvc import key_sets, resources
+from authsvc import key_sets, machine, resources
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
 from authsvc.entropy import Entropy, SystemEntropy
-from authsvc.events import Event
+from authsvc.events import BreachCheckFailed, Event
 from authsvc.flows.activity import Activity
 from authsvc.flows.change_password import ChangePassword
 from authsvc.flows.clients import ClientCheck
@@ -33,7 +35,7 @@ from authsvc.flows.sessions import Sessions
 from authsvc.key_sets import KeySet
 from authsvc.limits import Limits
 from authsvc.metrics import Metrics
-from authsvc.password_policy import PasswordPolicy
+from authsvc.password_policy import CommonPasswords, PasswordPolicy, service_names
 from authsvc.passwords import Passwords
 from authsvc.refresh_tokens import RefreshTokens
 from authsvc.revocations import PAGE, Page, Position, Revocations
@@ -125,6 +127,7 @@ class _Rooms:
     passwords: Passwords
     limits: Limits
     policy: PasswordPolicy
+    breached: BreachedPasswords
     keys: KeySet
     reader: AccessTokenReader
     tokens: SessionTokens
@@ -138,12 +141,18 @@ class _Rooms:
         revocations = Revocations(partial(_look, follower), clock, sessions.poll_seconds, sessions.stale_seconds)
         database = Database(config.database, [metrics.event, _log_event, revocations.observe], clock)
         passwords = Passwords(
-            hashing.profile, threads=hashing.threads, queue_seconds=hashing.queue_seconds, observe=metrics.hash
+            hashing.profile,
+            threads=hashing.threads or machine.cpus(),
+            queue_seconds=hashing.queue_seconds,
+            refusal_seconds=hashing.refusal_seconds,
+            observe=metrics.hash,
         )
         limits = Limits(
             database, config.limits, key_sets.derived_keys(tokens, b"limits"), clock, entropy, observe=metrics.limit
         )
-        policy = PasswordPolicy(hashing.min_length, hashing.max_length, resources.common_passwords())
+        policy = password_policy(config)
+        failed = partial(database.publish, BreachCheckFailed())
+        breached = BreachedPasswords(hashing.breached_url, hashing.breached_seconds, failed)
         issuer = AccessTokenIssuer(
             keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
         )
@@ -165,6 +174,7 @@ class _Rooms:
             passwords,
             limits,
             policy,
+            breached,
             keys,
             reader,
             tokens=pairs,
@@ -184,6 +194,7 @@ class _Rooms:
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         await self.database.open()
         await self.follower.open()
+        await self.breached.open()
         # What it has not read by then would be too old anyway: it reads on while it serves, and the database decides.
         with suppress(TimeoutError):
             async with asyncio.timeout(self.revocations.stale_seconds):
@@ -193,6 +204,7 @@ class _Rooms:
         following.cancel()
         await asyncio.wait([following])
         await self.follower.close()
+        await self.breached.close()
         await self.passwords.close()
         await self.database.close()
 
@@ -231,9 +243,9 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
     form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
     forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
     farewell = Farewell(cookies, rooms.reader, rooms.tokens.refresh_tokens)
-    register = Register(database, passwords, limits, policy, clock, entropy)
+    register = Register(database, passwords, limits, policy, rooms.breached, clock, entropy)
     login = Login(database, passwords, limits, rooms.tokens, clock, entropy)
-    change_password = ChangePassword(database, passwords, limits, policy, clock)
+    change_password = ChangePassword(database, passwords, limits, policy, rooms.breached, clock)
     introspect = Introspect(rooms.reader, flows.session_check.ask, rooms.tokens, database, clock)
     revoke = Revoke(rooms.reader, rooms.tokens.refresh_tokens, database)
     return [
@@ -258,6 +270,13 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
 async def _look(database: Database, after: Position) -> Page:
     async with database.read() as connection:
         return await session_store.revocations_since(connection, after, most=PAGE)
+
+
+def password_policy(config: Config) -> PasswordPolicy:
+    """Return which passwords are accepted."""
+    settings, host = config.passwords, urlsplit(config.http.public_url).hostname or ""
+    common = CommonPasswords(resources.common_passwords())
+    return PasswordPolicy(settings.min_length, settings.max_length, common, service_names(host))
 
 
 def refresh_keys(config: Config) -> list[bytes]:

@@ -26,6 +26,7 @@ from authsvc.environment import (
     origin,
     path,
     printable,
+    range_url,
     seconds,
     trusted_proxies,
     variable,
@@ -227,10 +228,33 @@ class Passwords:
         "AUTHSVC_PASSWORD_THREADS",
         integer(0, 256),
         "0",
-        "Passwords hashed at one time; each takes the profile's memory. 0: one for each CPU that this process may use.",
+        "Passwords hashed at one time; each takes the profile's memory. 0: one for each CPU that this process may use,"
+        " as far as its memory goes.",
     )
     queue_seconds: float = variable(
-        "AUTHSVC_PASSWORD_QUEUE_SECONDS", seconds(0.1, 60), "5", "Longest expected wait for a hash, then 503."
+        "AUTHSVC_PASSWORD_QUEUE_SECONDS",
+        seconds(0.1, 60),
+        "1",
+        "Longest expected wait for a hash; beyond it 503, at once.",
+    )
+    refusal_seconds: float = variable(
+        "AUTHSVC_PASSWORD_REFUSAL_SECONDS",
+        seconds(0, 10),
+        "0.5",
+        "A wrong password is told so this long after its comparison began, that the time does not tell how the stored"
+        " hash was made.",
+    )
+    breached_url: str | None = variable(
+        "AUTHSVC_BREACHED_PASSWORDS_URL",
+        range_url,
+        None,
+        "k-anonymity range endpoint that new passwords are looked up at, such as `https://host/range`.",
+    )
+    breached_seconds: float = variable(
+        "AUTHSVC_BREACHED_PASSWORDS_SECONDS",
+        seconds(0.05, 10),
+        "1",
+        "Longest wait for its answer; without one the password is taken, and that is counted.",
     )
 
 

@@ -262,6 +262,24 @@ def jwk_set(text: str) -> Secret:
     return Secret(text)
 
 
+def range_url(text: str) -> str:
+    """Read the URL of a range endpoint, to which the prefix of a hash is added as the last segment.
+
+    Raises:
+        ValueError: it is none, or is clear text beyond this machine.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.username is not None or parts.scheme not in ("http", "https") or "?" in text or "#" in text:
+        raise ValueError("must be a URL like https://host/range, without a query")
+    if parts.scheme == "http" and host not in LOOPBACK:
+        raise ValueError("must be https: only on localhost may it be http")
+    return text.rstrip("/")
+
+
 def database_url(text: str) -> DatabaseUrl:
     """Read the URL of a PostgreSQL database.
 

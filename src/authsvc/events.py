@@ -1,19 +1,28 @@
 """What can happen, one frozen dataclass each. `tag` is its name everywhere: `subject:action:outcome`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Origin:
-    """Where a request came from: the network address, and the User-Agent, shortened."""
+    """Where a request came from: the network address, and the User-Agent, shortened.
+
+    `waits` tells, from any thread, whether somebody there still waits for the answer.
+    """
 
     address: str | None = None
     agent: str | None = None
     browser: str | None = field(default=None, repr=False)
     """What a browser says it was given when it logged in before (limits.py can tell). Kept nowhere."""
+    waits: Callable[[], bool] = field(default=_always, compare=False, repr=False)
 
 
 OPERATOR = Origin()
@@ -236,6 +245,14 @@ class UnsupportedHashMet(Event):
 
     tag: ClassVar[str] = "credential:verify:unsupported"
     subject: UUID
+
+
+@dataclass(frozen=True)
+class BreachCheckFailed(Event):
+    """A new password could not be looked up among the breached ones, and was taken without."""
+
+    tag: ClassVar[str] = "credential:breach_check:failure"
+    quiet: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from typing import Self
 
 import click
 
-from authsvc import emails, import_files, resources
+from authsvc import emails, import_files
+from authsvc.app import password_policy
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import SystemClock
 from authsvc.config import Config, settings
 from authsvc.emails import EmailAddress, InvalidEmailError
@@ -41,7 +43,7 @@ def create_user(config: Config, email: str, password: str) -> User:
     """
     if "\0" in password:  # the API refuses it in any text, so that nobody could log in
         raise OperationError("The password holds a NUL, which no text can have.")
-    policy = PasswordPolicy(config.passwords.min_length, config.passwords.max_length, resources.common_passwords())
+    policy = password_policy(config)
     try:
         address, chosen = emails.parse(email), policy.read_new(password)
     except (InvalidEmailError, InvalidPasswordError) as error:
@@ -54,12 +56,16 @@ def create_user(config: Config, email: str, password: str) -> User:
 async def _register(
     config: Config, passwords: Passwords, policy: PasswordPolicy, email: EmailAddress, password: Password
 ) -> User:
+    breached = BreachedPasswords(config.passwords.breached_url, config.passwords.breached_seconds)
+    await breached.open()
     try:
         async with open_database(config) as database:
             clock, entropy = SystemClock(), SystemEntropy()
-            register = Register(database, passwords, Limits.none(database, clock, entropy), policy, clock, entropy)
+            limits = Limits.none(database, clock, entropy)
+            register = Register(database, passwords, limits, policy, breached, clock, entropy)
             return await register(email, password, OPERATOR)
     finally:
+        await breached.close()
         await passwords.close()
 
 

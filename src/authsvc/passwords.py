@@ -1,31 +1,28 @@
 """Password hashes: argon2id (RFC 9106), and inherited bcrypt until its owner's next login.
 
-Hashing runs in threads of its own, as many as there are CPUs, and never on the event loop. The queue before them is
-bounded by time: who would wait longer than `queue_seconds` is refused at once. A stored hash is read by the strict
-patterns below before a library sees it, so that no stored parameter can ask for memory or time beyond the bound.
+Hashing runs in threads of its own, as many as there are CPUs, and never on the event loop (hash_queue.py). A stored
+hash is read by the strict patterns below before a library sees it, so that no stored parameter can ask for memory or
+time beyond the bound.
+
+Memory is one hash of the profile for each thread, and one stored hash of more than that: those have a thread of their
+own, and take turns.
 """
 
 import asyncio
 import math
 import os
 import re
-import sys
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from enum import Enum
-from typing import TypeVar
 
 import argon2
 import bcrypt
 
-from authsvc.config import Argon2Profile
+from authsvc import machine
+from authsvc.config import Argon2Profile, Config, ConfigError
+from authsvc.hash_queue import HashQueue, always
 from authsvc.password_policy import Password
-from authsvc.refusals import Busy
-
-_T = TypeVar("_T")
 
 MAX_MEMORY_KIB = 131_072
 MAX_PASSES = 10
@@ -35,6 +32,8 @@ MAX_LANES = 16
 MAX_BCRYPT_COST = 15
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password than this; the hashes made in its day were made so."""
+SERVICE_MIB = 112
+"""What the service takes beside hashes and the token cache, under load."""
 
 _ARGON2 = re.compile(
     r"\$argon2(?P<variant>id|i|d)(?:\$v=(?P<version>16|19))?"
@@ -80,13 +79,36 @@ def scheme(stored_hash: str | None) -> str:
     return ", ".join([kind, *versions, *parameters.split(",")])
 
 
-def default_threads() -> int:
-    """Return the number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+def choose_threads(config: Config, limit: int | None) -> int:
+    """Return how many passwords are hashed at one time, where this process may use `limit` bytes.
+
+    As many as AUTHSVC_PASSWORD_THREADS says; where it says 0, one for each CPU, as far as memory goes.
+
+    Raises:
+        ConfigError: they do not fit into the memory; the sentence shows the sum.
+    """
+    settings = config.passwords
+    each, large = settings.profile.memory_kib / 1024, MAX_MEMORY_KIB // 1024
+    cache = config.tokens.cache_bytes / 2**20
+    room = math.inf if limit is None else limit / 2**20 - large - cache - SERVICE_MIB
+    threads = settings.threads or max(1, int(min(room / each, machine.cpus())))
+    if threads * each <= room:
+        return threads
+    sentence = (
+        f"AUTHSVC_PASSWORD_THREADS asks for more memory than there is: {threads} x {each:.0f} MiB for hashes"
+        f" + {large} MiB for one stored hash of other parameters + {cache:.0f} MiB for AUTHSVC_TOKEN_CACHE_BYTES"
+        f" + {SERVICE_MIB} MiB for the service = {threads * each + large + cache + SERVICE_MIB:.0f} MiB, and it may use"
+        f" {(limit or 0) / 2**20:.0f} MiB: give it more, or set fewer threads, a smaller profile or a smaller cache."
+    )
+    raise ConfigError([sentence])
 
 
 class Passwords:
-    """Hashes and verifies passwords off the event loop. `close` it at the end."""
+    """Hashes and verifies passwords off the event loop. `close` it at the end.
+
+    `wanted` tells, from any thread, whether somebody still waits for the answer; once it says no, it must not say yes
+    again. A hash that is wanted no more is not begun.
+    """
 
     def __init__(
         self,
@@ -94,41 +116,56 @@ class Passwords:
         *,
         threads: int,
         queue_seconds: float,
+        refusal_seconds: float = 0,
         observe: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """`observe` hears the seconds of each hash, on the event loop."""
         self._profile = profile
         self._argon2 = argon2.PasswordHasher(profile.passes, profile.memory_kib, profile.lanes)
-        self._threads = threads or default_threads()
-        self._queue_seconds = queue_seconds
-        self._observe = observe
-        self._executor = ThreadPoolExecutor(self._threads, "hash", initializer=_yield_the_cpu)
-        self._pending = 0
+        self._refusal_seconds = refusal_seconds
         # Made with the current parameters on this machine: an unknown user costs what a known one does.
         started = time.monotonic()
         self._decoy = self._argon2.hash(os.urandom(16).hex())
-        self._mean_seconds = time.monotonic() - started
+        seconds = time.monotonic() - started
+        self._queue = HashQueue("hash", threads, queue_seconds, seconds, observe)
+        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, observe)
 
     @property
     def pending(self) -> int:
         """How many hashes run or wait."""
-        return self._pending
+        return self._queue.pending + self._large.pending
 
-    async def hash(self, password: Password) -> str:
+    def refuse_when_busy(self) -> None:
+        """Ask whether there is room for a hash before anything is done for it.
+
+        Raises:
+            Busy: there is none.
+        """
+        self._queue.refuse_when_full()
+
+    async def hash(self, password: Password, wanted: Callable[[], bool] = always) -> str:
         """Return a new argon2id hash in PHC format.
 
         Raises:
-            Busy: the queue is too long.
+            Busy: the queue is too long, or the hash is wanted no more.
         """
-        return await self._run(lambda: self._argon2.hash(password.normalized))
+        new_hash, _began = await self._queue.run(lambda: self._argon2.hash(password.normalized), wanted)
+        return new_hash
 
-    async def verify(self, password: Password, stored_hash: str | None) -> Verdict:
+    async def verify(self, password: Password, stored_hash: str | None, wanted: Callable[[], bool] = always) -> Verdict:
         """Compare with a stored hash; with the decoy where there is none, or none that can be compared with.
 
+        Whatever is no match is told `refusal_seconds` after its comparison began, not sooner: what a stored hash costs
+        is hidden in that time (docs/decisions/0012-timing.md).
+
         Raises:
-            Busy: the queue is too long.
+            Busy: the queue is too long, or the verdict is wanted no more.
         """
-        return await self._run(lambda: self._verify(password, stored_hash))
+        queue = self._large if self._is_large(stored_hash) else self._queue
+        verdict, began = await queue.run(lambda: self._verify(password, stored_hash), wanted)
+        if verdict is not Verdict.MATCH:
+            await asyncio.sleep(began + self._refusal_seconds - time.monotonic())
+        return verdict
 
     def needs_rehash(self, stored_hash: str) -> bool:
         """Tell whether a supported hash is weaker than the current parameters; a stronger one is kept."""
@@ -139,7 +176,11 @@ class Passwords:
 
     async def close(self) -> None:
         """Let the running hashes end, and stop the threads."""
-        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+        await asyncio.gather(self._queue.close(), self._large.close())
+
+    def _is_large(self, stored_hash: str | None) -> bool:
+        match = _ARGON2.fullmatch(stored_hash or "")
+        return match is not None and int(match["memory"]) > self._profile.memory_kib
 
     def _verify(self, password: Password, stored_hash: str | None) -> Verdict:
         if stored_hash is None:
@@ -162,31 +203,6 @@ class Passwords:
             return Verdict.UNSUPPORTED
         return Verdict.MATCH
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        wait = self._pending // self._threads * self._mean_seconds
-        if wait > self._queue_seconds:
-            raise Busy(retry_after=math.ceil(wait))
-        loop = asyncio.get_running_loop()
-
-        def timed() -> tuple[_T, float]:
-            started = time.monotonic()
-            result = work()
-            return result, time.monotonic() - started
-
-        self._pending += 1
-        future = self._executor.submit(timed)
-        # Counted when the thread is free again, not when its caller has gone away.
-        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finished, done))
-        result, _seconds = await asyncio.wrap_future(future)
-        return result
-
-    def _finished(self, future: "Future[tuple[_T, float]]") -> None:
-        self._pending -= 1
-        if not future.cancelled() and future.exception() is None:
-            seconds = future.result()[1]
-            self._mean_seconds += (seconds - self._mean_seconds) / 16
-            self._observe(seconds)
-
 
 def _compare_bcrypt(password: Password, stored_hash: str) -> Verdict:
     # Raw first: the systems these hashes come from did not normalise.
@@ -197,10 +213,3 @@ def _compare_bcrypt(password: Password, stored_hash: str) -> Verdict:
         except ValueError:
             return Verdict.UNSUPPORTED
     return Verdict.MISMATCH
-
-
-def _yield_the_cpu() -> None:
-    """Put this thread behind the event loop: answers to others stay quick while every CPU hashes."""
-    if sys.platform == "linux":  # elsewhere the priority is the whole process's
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -31,12 +31,13 @@ async def reauthenticate(
         DatabaseUnavailable: the database does not answer.
     """
     subject: UUID = failed.subject
+    passwords.refuse_when_busy()
     async with database.read() as connection:
         credential = await credentials.by_subject(connection, subject)
     if credential is None:
         raise InvalidToken
     attempt = await limits.password_check(credential.email, origin)
-    verdict = await passwords.verify(password, credential.password_hash)
+    verdict = await passwords.verify(password, credential.password_hash, origin.waits)
     if verdict is Verdict.UNSUPPORTED:
         database.publish(UnsupportedHashMet(subject))
     if verdict is not Verdict.MATCH:

@@ -19,6 +19,6 @@ def folder(name: str) -> Path:
 
 
 @cache
-def common_passwords() -> frozenset[str]:
-    """Return the shipped list of common passwords, in lower case (its source and licence are in NOTICE)."""
-    return frozenset((PACKAGE / "common_passwords.txt").read_text("utf-8").split("\n")) - {""}
+def common_passwords() -> bytes:
+    """Return the digests of the shipped list of common passwords (its source and licence are in NOTICE)."""
+    return (PACKAGE / "common_passwords.bin").read_bytes()

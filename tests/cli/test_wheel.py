@@ -20,7 +20,7 @@ HOLDS = (
     "templates/base.html",
     "web/static/app.css",
     "web/static/app.js",
-    "common_passwords.txt",
+    "common_passwords.bin",
     "py.typed",
 )
 

@@ -142,7 +142,7 @@ def config(unmigrated: Fallible, request: pytest.FixtureRequest) -> Config:
         database=dataclasses.replace(
             config.database, pool_size=4, acquire_seconds=0.5, statement_seconds=getattr(request, "param", 1)
         ),
-        passwords=dataclasses.replace(config.passwords, profile=CHEAP),
+        passwords=dataclasses.replace(config.passwords, profile=CHEAP, refusal_seconds=0),
     )
 
 

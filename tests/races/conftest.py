@@ -11,15 +11,18 @@ import argon2
 import pytest
 
 from authsvc import app
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.config import Config
 from authsvc.emails import EmailAddress
 from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
+from authsvc.flows.change_password import ChangePassword
+from authsvc.flows.delete_user import DeleteUser
 from authsvc.flows.login import Login
 from authsvc.flows.refresh import Refresh
 from authsvc.flows.sessions import Sessions
 from authsvc.limits import Limits
-from authsvc.password_policy import Password
+from authsvc.password_policy import Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import Refusal
 from authsvc.session_tokens import SessionTokens, TokenPair
@@ -75,6 +78,15 @@ class Flows:
     @property
     def login(self) -> Login:
         return Login(self.database, self.passwords, self.limits, self.tokens, self.clock, SystemEntropy())
+
+    @property
+    def change_password(self) -> ChangePassword:
+        policy, breached = PasswordPolicy(8, 256, frozenset()), BreachedPasswords(None, 1)
+        return ChangePassword(self.database, self.passwords, self.limits, policy, breached, self.clock)
+
+    @property
+    def delete_user(self) -> DeleteUser:
+        return DeleteUser(self.database, self.passwords, self.limits)
 
     @property
     def sessions(self) -> Sessions:

@@ -7,10 +7,8 @@ from uuid import UUID
 import pytest
 
 from authsvc.events import OPERATOR
-from authsvc.flows.change_password import ChangePassword
-from authsvc.flows.delete_user import DeleteUser
 from authsvc.flows.users import Users
-from authsvc.password_policy import Password, PasswordPolicy
+from authsvc.password_policy import Password
 from authsvc.refusals import AccountDisabled, InvalidCredentials, InvalidGrant, InvalidToken
 from authsvc.session_tokens import TokenPair
 from tests.races.conftest import PASSWORD, Flows, at_once, refusal_of
@@ -24,9 +22,7 @@ class Accounts:
 
     def __init__(self, flows: Flows) -> None:
         self._flows = flows
-        policy = PasswordPolicy(8, 100, frozenset())
-        self._changing = ChangePassword(flows.database, flows.passwords, flows.limits, policy, flows.clock)
-        self._deleting = DeleteUser(flows.database, flows.passwords, flows.limits)
+        self._changing, self._deleting = flows.change_password, flows.delete_user
         self._users = Users(flows.database, flows.tokens.settings, flows.clock)
 
     async def change(self, subject: UUID, by: TokenPair, new: Password = NEW) -> None:

@@ -14,12 +14,10 @@ import pytest
 from authsvc.config import Config
 from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
-from authsvc.flows.change_password import ChangePassword
-from authsvc.flows.delete_user import DeleteUser, delete_as_operator
+from authsvc.flows.delete_user import delete_as_operator
 from authsvc.flows.import_users import ImportUsers, Row
 from authsvc.flows.sweep import Sweep
 from authsvc.flows.users import Users
-from authsvc.password_policy import PasswordPolicy
 from authsvc.refusals import DatabaseUnavailable, Refusal
 from authsvc.store import credentials
 from authsvc.store.database import Database
@@ -90,9 +88,7 @@ async def test_whatever_is_done_at_once_on_one_account_ends_without_a_deadlock(
 ) -> None:
     """DBF-10"""
     users = Users(flows.database, config.sessions, flows.clock)
-    policy = PasswordPolicy(8, 256, frozenset())
-    change = ChangePassword(flows.database, flows.passwords, flows.limits, policy, flows.clock).change
-    delete = DeleteUser(flows.database, flows.passwords, flows.limits).delete
+    change, delete = flows.change_password.change, flows.delete_user.delete
     sweep = Sweep(flows.database, config.sessions, config.journal, flows.clock)
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)

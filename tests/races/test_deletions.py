@@ -9,10 +9,9 @@ import pytest
 
 from authsvc.emails import EmailAddress
 from authsvc.events import LoginFailed, Origin, UserDeleted
-from authsvc.flows.change_password import ChangePassword
-from authsvc.flows.delete_user import DeleteUser, delete_as_operator
+from authsvc.flows.delete_user import delete_as_operator
 from authsvc.flows.users import Users
-from authsvc.password_policy import Password, PasswordPolicy
+from authsvc.password_policy import Password
 from authsvc.refusals import AccountDisabled, InvalidCredentials, InvalidToken
 from tests.races.conftest import PASSWORD, Flows, at_once
 
@@ -32,14 +31,11 @@ async def log_in_to_a_disabled_one(flows: Flows, _subject: UUID, email: EmailAdd
 
 
 async def change(flows: Flows, subject: UUID, _email: EmailAddress) -> None:
-    changing = ChangePassword(
-        flows.database, flows.passwords, flows.limits, PasswordPolicy(8, 100, frozenset()), flows.clock
-    )
-    await changing.change(subject, SESSION, WRONG, NEW, HERE)
+    await flows.change_password.change(subject, SESSION, WRONG, NEW, HERE)
 
 
 async def delete(flows: Flows, subject: UUID, _email: EmailAddress) -> None:
-    await DeleteUser(flows.database, flows.passwords, flows.limits).delete(subject, SESSION, WRONG, HERE)
+    await flows.delete_user.delete(subject, SESSION, WRONG, HERE)
 
 
 LOGINS, REAUTHENTICATIONS = (log_in, log_in_to_a_disabled_one), (change, delete)

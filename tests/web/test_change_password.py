@@ -1,6 +1,7 @@
 """Changing the password: POST /api/auth/password."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -8,10 +9,12 @@ import argon2
 import pytest
 from aiohttp import ClientResponse
 
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.config import Config
 from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
 from authsvc.flows.change_password import ChangePassword
+from authsvc.hash_queue import always
 from authsvc.limits import Limits
 from authsvc.password_policy import Password, PasswordPolicy
 from authsvc.passwords import Passwords
@@ -133,8 +136,8 @@ class Overtaken(Passwords):
     stored: str | None = None
     database: Database
 
-    async def hash(self, password: Password) -> str:
-        hashed = await super().hash(password)
+    async def hash(self, password: Password, wanted: Callable[[], bool] = always) -> str:
+        hashed = await super().hash(password, wanted)
         if self.stored is None:
             self.stored = await super().hash(POLICY.read(make.PASSWORD))
             async with self.database.read() as connection:
@@ -151,7 +154,7 @@ async def test_a_rehash_in_the_midst_of_a_change_is_no_wrong_password(client: Cl
     passwords.database = database
     clock = FrozenClock()
     limits = Limits.none(database, clock, SystemEntropy())
-    await ChangePassword(database, passwords, limits, POLICY, clock).change(
+    await ChangePassword(database, passwords, limits, POLICY, BreachedPasswords(None, 1), clock).change(
         UUID(user["id"]), UUID(session["id"]), POLICY.read(make.PASSWORD), POLICY.read(NEW), OPERATOR
     )
     await passwords.close()

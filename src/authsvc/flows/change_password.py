@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock
 from authsvc.events import EndedByPasswordChange, Origin, PasswordChanged, PasswordChangeFailed
 from authsvc.limits import Limits
@@ -25,6 +26,7 @@ class ChangePassword:
     passwords: Passwords
     limits: Limits
     policy: PasswordPolicy
+    breached: BreachedPasswords
     clock: Clock
 
     async def change(self, subject: UUID, session_id: UUID, current: Password, new: Password, origin: Origin) -> None:
@@ -32,7 +34,7 @@ class ChangePassword:
 
         Raises:
             InvalidCredentials: it is not the current password.
-            InvalidInput: the new password is the address (field `new_password`).
+            InvalidInput: the new password is the address, or is known from breaches (field `new_password`).
             InvalidToken: the session that asks has ended, or the account exists no more.
             RateLimited: too many attempts, for this account or from this origin.
             Busy: too many passwords wait to be hashed.
@@ -46,7 +48,8 @@ class ChangePassword:
             )
             if new_hash is None:
                 await self._refuse_address(subject, new)
-                new_hash = await self.passwords.hash(new)
+                await self.breached.refuse(new, "new_password")
+                new_hash = await self.passwords.hash(new, origin.waits)
             if await self._replace(credential, new_hash, session_id, origin):
                 return
             # Between the look and the lock the hash was replaced: by that of another password, or a login's rehash.

@@ -60,10 +60,12 @@ class Login:
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
+        self.passwords.refuse_when_busy()
         attempt, replaced = await self.limits.password_check(email, origin), self._session_of(replaces)
         for _try in range(ATTEMPTS):
             credential = await self._verified(email, password, attempt, origin)
-            pair = await self._open(credential, await self._renewed_hash(password, credential), origin, replaced)
+            new_hash = await self._renewed_hash(password, credential, origin)
+            pair = await self._open(credential, new_hash, origin, replaced)
             if pair is not None:
                 return pair
             # Between the look and the lock the hash was replaced, or the account disabled or deleted: look again.
@@ -79,7 +81,7 @@ class Login:
         async with self.database.read() as connection:
             credential = await credentials.by_email(connection, email)
         # No connection is held through the hash: a pool held there would be a rate limit nobody chose.
-        verdict = await self.passwords.verify(password, credential.password_hash if credential else None)
+        verdict = await self.passwords.verify(password, credential.password_hash if credential else None, origin.waits)
         if credential is None or verdict is not Verdict.MATCH:
             await self._fail(credential, verdict, attempt, origin)
         if credential.disabled_at is not None:
@@ -108,11 +110,11 @@ class Login:
             transaction.record(LoginOfDisabledUser(subject) if is_held else LoginFailed(None))
         raise AccountDisabled if is_held else InvalidCredentials
 
-    async def _renewed_hash(self, password: Password, credential: Credential) -> str | None:
+    async def _renewed_hash(self, password: Password, credential: Credential, origin: Origin) -> str | None:
         if credential.password_hash is None or not self.passwords.needs_rehash(credential.password_hash):
             return None
         try:
-            return await self.passwords.hash(password)
+            return await self.passwords.hash(password, origin.waits)
         except Busy:  # the password is right whether or not its hash can be renewed just now
             return None
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import Entropy
@@ -25,6 +26,7 @@ class Register:
     passwords: Passwords
     limits: Limits
     policy: PasswordPolicy
+    breached: BreachedPasswords
     clock: Clock
     entropy: Entropy
 
@@ -33,7 +35,7 @@ class Register:
 
         Raises:
             EmailTaken: an account with this address exists, or is opened at this moment.
-            InvalidInput: the password is the address.
+            InvalidInput: the password is the address, or is known from breaches.
             RateLimited: too many accounts were opened from this origin.
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
@@ -42,8 +44,10 @@ class Register:
             self.policy.refuse_address(password, email)
         except InvalidPasswordError as error:
             raise InvalidInput([FieldFault("password", error.code, error.message)]) from None
+        self.passwords.refuse_when_busy()
         await self.limits.registration(origin)
-        password_hash = await self.passwords.hash(password)
+        await self.breached.refuse(password, "password")
+        password_hash = await self.passwords.hash(password, origin.waits)
         async with self.database.transaction(origin) as transaction:
             user = await users.insert(
                 transaction.connection,

@@ -6,6 +6,7 @@ the trusted ones added is true. It is walked from the right, as far as they reac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -82,4 +83,12 @@ def origin_of(request: web.Request) -> Origin:
     client = client_address(request.remote, lines, origins.trusted)
     agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT_LENGTH]
     printable = "".join(character if character.isprintable() else "?" for character in agent)
-    return Origin(client.address, printable or None, origins.known_browser.read(request))
+    return Origin(
+        client.address, printable or None, origins.known_browser.read(request), partial(_is_connected, request)
+    )
+
+
+def _is_connected(request: web.Request) -> bool:
+    """Tell whether the client is still there: aiohttp lets a handler run to its end all the same."""
+    transport = request.transport
+    return transport is not None and not transport.is_closing()
