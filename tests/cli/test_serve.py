@@ -111,7 +111,12 @@ def test_logins_in_flight_finish_while_readyz_says_503(settings: dict[str, str],
     """PWD-11, DEP-08."""
     running = start(
         "serve",
-        settings={**settings, "AUTHSVC_PASSWORD_PROFILE": "rfc9106-64mib", "AUTHSVC_PASSWORD_THREADS": "1"},
+        settings={
+            **settings,
+            "AUTHSVC_PASSWORD_PROFILE": "rfc9106-64mib",
+            "AUTHSVC_PASSWORD_THREADS": "1",
+            "AUTHSVC_PASSWORD_QUEUE_SECONDS": "60",
+        },
     )
     running.until_it_says(READY)
     assert running.ask("/api/auth/register", CREDENTIALS).status == 201
