@@ -197,6 +197,21 @@ def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
         ("AUTHSVC_PASSWORD_PROFILE", ["fast", "OWASP-19MIB"]),
         ("AUTHSVC_PASSWORD_THREADS", ["-1", "257"]),
         ("AUTHSVC_PASSWORD_QUEUE_SECONDS", ["0"]),
+        ("AUTHSVC_PASSWORD_REFUSAL_SECONDS", ["-1", "10.5"]),
+        ("AUTHSVC_BREACHED_PASSWORDS_SECONDS", ["0", "11"]),
+        (
+            "AUTHSVC_BREACHED_PASSWORDS_URL",
+            [
+                "range.example.com",
+                "ftp://range.example.com/range",
+                "http://range.example.com/range",
+                "https://me:secret@range.example.com/range",
+                "https://range.example.com/range?key=1",
+                "https://range.example.com/range#a",
+                "https://range.example.com:port/range",
+                "https:///range",
+            ],
+        ),
         ("AUTHSVC_JOURNAL_DAYS", ["0", "x"]),
         ("AUTHSVC_LIMITS", ["ON", "no"]),
         (
@@ -416,3 +431,9 @@ def test_each_profile_is_at_least_what_owasp_asks() -> None:
     for profile in PROFILES.values():
         assert profile.memory_kib * profile.passes >= 19_456 * 2
         assert profile.lanes >= 1
+
+
+@pytest.mark.parametrize("text", ["https://range.example.com/range", "http://127.0.0.1:8081/range", "https://h"])
+def test_a_range_endpoint_is_a_url_that_a_segment_is_added_to(text: str) -> None:
+    for given in (text, f"{text}/"):
+        assert Config.read({**LEAST, "AUTHSVC_BREACHED_PASSWORDS_URL": given}).passwords.breached_url == text

@@ -1,6 +1,7 @@
 """Hashes: which are verified, and what each costs."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -306,3 +307,47 @@ async def test_a_weaker_hash_is_renewed_and_a_stronger_one_never_weakened(
     """PWD-12."""
     passwords = await make(Argon2Profile(64, 3, 1))
     assert passwords.needs_rehash(ARGON2ID.replace("m=64,t=1,p=1", parameters)) is weaker
+
+
+@pytest.mark.parametrize("stored_hash, at_once", [(ARGON2ID, 1), (POISONED[0], 1), (BCRYPT, 3), (None, 3)])
+async def test_hashes_of_more_memory_than_the_profile_take_turns(
+    make: Make, monkeypatch: pytest.MonkeyPatch, stored_hash: str | None, at_once: int
+) -> None:
+    """DOS-01: else each thread would need the memory of the largest that may be stored."""
+    running, most, full = 0, 0, threading.Condition()
+
+    def verify(_password: Password, _stored_hash: str | None) -> Verdict:
+        nonlocal running, most
+        with full:
+            running += 1
+            most = max(most, running)
+            full.notify_all()
+            # Whoever comes at the same time is waited for; who takes turns never comes.
+            full.wait_for(lambda: most == 3, 0.3 if at_once == 1 else 10)
+            running -= 1
+        return Verdict.MISMATCH
+
+    passwords = await make(CHEAP, 3)
+    monkeypatch.setattr(passwords, "_verify", verify)
+    await asyncio.gather(*(passwords.verify(read("hunter22"), stored_hash) for _ in range(3)))
+    assert most == at_once
+
+
+async def test_what_is_no_match_is_held_back_from_its_begin_and_a_match_is_not(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LGN-05."""
+    held: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        held.append(seconds)
+
+    passwords = await make(refusal_seconds=100)
+    monkeypatch.setattr("authsvc.passwords.asyncio.sleep", sleep)
+    stored_hash = await passwords.hash(read("hunter22"))
+    assert await passwords.verify(read("hunter22"), stored_hash) is Verdict.MATCH
+    assert not held
+    for each in (stored_hash, None, FOREIGN[3], BCRYPT):
+        await passwords.verify(read("certainly another"), each)
+    assert len(held) == 4
+    assert all(0 < seconds < 100 for seconds in held)

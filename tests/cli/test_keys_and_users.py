@@ -165,7 +165,10 @@ def until(terminal: int, said: bytes, text: bytes) -> bytes:
         (
             "ada@example.com",
             "ada@example.com",
-            "The password must not be the e-mail address, or the part before its @.",
+            (
+                "The password must not be the e-mail address or the part before its @, nor either of them repeated or"
+                " with a year behind it."
+            ),
         ),
         ("ada@example.com", "é" * 257, "A password has at most 256 characters."),
         ("ada@example.com", "correct\0horse", "The password holds a NUL, which no text can have."),

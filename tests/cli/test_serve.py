@@ -111,7 +111,11 @@ def test_no_route_of_one_port_is_on_the_other(served: Running, path: str, *, adm
 
 def test_logins_in_flight_finish_while_readyz_says_503(settings: dict[str, str], start: Start) -> None:
     """PWD-11, DEP-08."""
-    slow = {"AUTHSVC_PASSWORD_PROFILE": "rfc9106-64mib", "AUTHSVC_PASSWORD_THREADS": "1"}
+    slow = {
+        "AUTHSVC_PASSWORD_PROFILE": "rfc9106-64mib",
+        "AUTHSVC_PASSWORD_THREADS": "1",
+        "AUTHSVC_PASSWORD_QUEUE_SECONDS": "60",
+    }
     # More of one account at once than the limits grant; and that they are off is said at the start.
     running = start("serve", settings={**settings, **slow, "AUTHSVC_LIMITS": "off"})
     assert '"limits_off"' in running.until_it_says(READY)
