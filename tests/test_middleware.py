@@ -183,6 +183,20 @@ async def test_a_token_ends_at_its_expiry_also_where_it_was_remembered(
     assert await status(client, token) == 401
 
 
+async def test_the_keys_are_those_of_the_very_address_and_no_redirect_is_followed(
+    token: str, relay: Relay, guarded: Guarded, serve: Serve
+) -> None:
+    """ASVS 15.3.2: whoever can make the issuer's address lead elsewhere would choose the keys."""
+
+    async def moved(_request: web.Request) -> web.Response:
+        raise web.HTTPFound("/elsewhere")
+
+    way = web.Application()
+    way.add_routes([web.get(JWKS, moved), web.get("/elsewhere", relay.keys)])
+    service = await guarded(jwks=(await serve(way)).make_url(JWKS))
+    assert (await status(service, token), relay.fetches) == (503, 0)
+
+
 async def test_another_audience_is_for_another_service(token: str, guarded: Guarded) -> None:
     assert await status(await guarded(audience="another"), token) == 401
 

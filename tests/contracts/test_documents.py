@@ -1,4 +1,4 @@
-"""What the documents on security name exists: tests, files, settings."""
+"""What the documents on security name exists: tests, files, settings; and docs/asvs.md leaves nothing out."""
 
 import ast
 import re
@@ -9,10 +9,14 @@ import pytest
 from authsvc.config import settings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("SECURITY.md", "docs/threat-model.md")
+DOCUMENTS = ("SECURITY.md", "docs/threat-model.md", "docs/asvs.md", "docs/inventory.md")
 _NAMED = re.compile(r"`((?:tests|src|sql|migrations|\.ci)/[\w./-]+?)(?:::(\w+))?`")
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 _SETTING = re.compile(r"AUTHSVC_[A-Z_]*[A-Z]")
+ASVS = (ROOT / "docs" / "asvs.md").read_text("utf-8")
+# Id, level, what it asks, how it is met, what holds it.
+ASVS_ROWS = re.findall(r"^\| ([\d.]+) \| (\d) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", ASVS, re.MULTILINE)
+_REASON = re.compile(r"(\*\*Not met:\*\*|\*\*In part:\*\*|Yours:|Not applicable:) \w.+")
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -32,6 +36,30 @@ def test_every_link_leads_somewhere(name: str) -> None:
 def test_every_setting_that_is_named_exists(name: str) -> None:
     known = {each for setting in settings() for each in (setting.name, f"{setting.name}_FILE")}
     assert set(_SETTING.findall((ROOT / name).read_text())) - known == set()
+
+
+def test_each_requirement_of_asvs_has_one_row_or_its_chapter_a_reason() -> None:
+    """The ids and levels are those of the standard, which tests/vectors holds without its texts."""
+    lines = (ROOT / "tests/vectors/asvs-5.0-level-2.txt").read_text().splitlines()
+    asked = [tuple(line.split()) for line in lines if not line.startswith("#")]
+    left_out = set(re.findall(r"^\| V(\d+) \| \w.+ \|$", ASVS, re.MULTILINE))
+    assert left_out == {"5", "17"}
+    found = [(identifier, level) for identifier, level, *_texts in ASVS_ROWS]
+    assert found == [(identifier, level) for identifier, level in asked if identifier.split(".")[0] not in left_out]
+
+
+def test_each_requirement_of_asvs_is_held_by_something_or_has_its_reason() -> None:
+    bare = [
+        identifier
+        for identifier, _level, _asks, here, held in ASVS_ROWS
+        if not (_NAMED.search(held) or _REASON.fullmatch(here))
+    ]
+    assert bare == []
+
+
+def test_what_is_not_met_of_asvs_is_said_at_the_top() -> None:
+    said = re.findall(r"^\| ([\d.]+) \| [^|]+ \| (?:Accepted|Open|Not built yet)[^|]* \|$", ASVS, re.MULTILINE)
+    assert said == [identifier for identifier, _level, _asks, here, _held in ASVS_ROWS if here.startswith("**")]
 
 
 def _exists(path: Path, test: str) -> bool:

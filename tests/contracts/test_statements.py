@@ -74,6 +74,7 @@ BANNED = {
     r"\bgen_random_uuid\b|\buuidv[47]\b|\brandom\s*\(": "ids come from the Entropy",
     r"\A\s*(set|reset|listen|notify|declare|prepare)\b|\bset_config\b|\bpg_(try_)?advisory": "no state of sessions",
     r"\b(lower|upper|casefold|citext)\b": "addresses are canonical before they come here",
+    r"\bupdate\s+journal\b": "what happened stays as it was written (ASVS 16.4.2)",
 }
 
 

@@ -79,7 +79,7 @@ async def test_the_unforeseen_is_recorded_and_told_without_a_word_of_what_it_was
 async def test_every_answer_carries_the_security_headers(
     config: Config, clock: FrozenClock, serve: Serve, *, secure: bool
 ) -> None:
-    """FRM-10, HTTP-17, HTTP-19, HTTP-20: HSTS where, and only where, people come by https."""
+    """FRM-10, HTTP-17, HTTP-19, HTTP-20, ASVS 3.4: HSTS where, and only where, people come by https."""
     client = await serve(await composed(https(config) if secure else config, clock))
     for method, path, more, status in ANSWERS:
         response = await client.request(method, path, allow_redirects=False, **more)
@@ -97,7 +97,8 @@ def _look_at(response: ClientResponse, *, secure: bool) -> None:
     assert headers.getall("Server") == ["authsvc"]
     csp = headers["Content-Security-Policy"]
     assert csp.startswith("default-src 'none'; ")
-    assert "frame-ancestors 'none'" in csp
+    # Neither falls back to default-src; object-src does (ASVS 3.4.3).
+    assert {"frame-ancestors 'none'", "base-uri 'none'"} <= set(csp.split("; "))
     assert "unsafe" not in csp
     kept = response.url.path.startswith(("/static/", "/.well-known/"))
     assert headers["Cache-Control"].startswith("public, max-age=" if kept else "no-store")
