@@ -315,7 +315,7 @@ async def test_two_instances_answer_as_the_model_does(world: World, pytestconfig
     """REF-01, REF-02, REF-04, REF-05, REF-08, REF-09, REF-10, SES-02, SES-04, SES-09"""
     asked = pytestconfig.getoption("--model-examples")
     profile = settings(
-        max_examples=asked or 12,
+        max_examples=asked or 40,
         stateful_step_count=30,
         # The suite takes the same way each time; whoever asks for more wants other ones.
         derandomize=not asked,
