@@ -242,7 +242,7 @@ def test_clients_that_go_away_while_their_password_is_hashed_leave_nothing_behin
     settings: dict[str, str], start: Start
 ) -> None:
     """DOS-01, DOS-03: by a reset, by half an end, by a plain one."""
-    running = start("serve", settings={**settings, "AUTHSVC_PASSWORD_THREADS": "1"})
+    running = start("serve", settings={**settings, "AUTHSVC_PASSWORD_THREADS": "1", "AUTHSVC_LIMITS": "off"})
     running.until_it_says(READY)
     assert running.ask("/api/auth/register", CREDENTIALS).status == 201
     body = json.dumps(CREDENTIALS).encode()

@@ -135,6 +135,7 @@ def told_apart(times: Times) -> dict[str, Comparison]:
     return {name: comparison for name, comparison in found.items() if comparison.tells}
 
 
+@pytest.mark.unlimited
 async def test_whether_there_is_an_account_cannot_be_told_by_time(take: Take) -> None:
     """LGN-01, LGN-02, LGN-04; CVE-2024-39329, CVE-2025-13473, CVE-2016-6210: the same work, and not only the same time.
 
@@ -150,6 +151,7 @@ async def test_a_password_that_is_too_long_is_refused_alike_for_everybody(take: 
     assert not told_apart(await take(names, rounds=60, password="x" * 257, status=422))
 
 
+@pytest.mark.unlimited
 async def test_how_a_hash_was_made_cannot_be_told_by_time(take: Take) -> None:
     """LGN-05, CVE-2016-2513: inherited bcrypt of the usual cost.
 
@@ -162,6 +164,7 @@ async def test_how_a_hash_was_made_cannot_be_told_by_time(take: Take) -> None:
     assert not told_apart(times)
 
 
+@pytest.mark.unlimited
 async def test_without_holding_back_it_can(take: Take) -> None:
     """So that the test above sees what it says it sees."""
     times = await take([UNKNOWN, "bcrypt-12"], rounds=12)

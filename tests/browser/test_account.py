@@ -31,7 +31,7 @@ async def _two_browsers(visit: Visit, *, javascript: bool) -> tuple[Page, Page]:
 async def _expect_logged_out(page: Page) -> None:
     await page.reload()
     await expect(page).to_have_url(ON_LOGIN)
-    assert {cookie["name"] for cookie in await page.context.cookies()} == {"form_nonce"}
+    assert {cookie["name"] for cookie in await page.context.cookies()} == {"form_nonce", "known_browser"}
 
 
 async def _say(page: Page, notice: str) -> None:
@@ -105,7 +105,7 @@ async def test_an_account_is_deleted_with_the_password_alone(visit: Visit, *, ja
     await one.get_by_label("Password", exact=True).fill(PASSWORD)
     await send(one)
     await _say(one, "Your account is deleted, and you are logged out everywhere.")
-    assert {cookie["name"] for cookie in await one.context.cookies()} == {"form_nonce"}
+    assert {cookie["name"] for cookie in await one.context.cookies()} == {"form_nonce", "known_browser"}
     await _expect_logged_out(other)
     await fill(one)
     await send(one)
@@ -124,7 +124,7 @@ async def test_what_happened_is_told_in_words(visit: Visit, *, javascript: bool)
     await one.get_by_role("link", name="Recent activity").click()
     told = await one.locator("#activity > li").all_inner_texts()
     sentences = [text.partition("\n")[0] for text in told]
-    assert sentences == ["Wrong password", "A session ended", "Logged in", "Logged in", "Account created"]
+    assert sentences == ["Wrong password", "Logged out", "Logged in", "Logged in", "Account created"]
     assert all("22 Nov 2026, 12:00 UTC, from 127.0.0.1, Chrome on Linux" in text for text in told)
 
 

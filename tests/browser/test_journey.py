@@ -65,7 +65,7 @@ async def test_the_token_is_where_no_script_can_read_it(visit: Visit) -> None:
     await log_in(page)
     await expect(page.locator("#account-email")).to_have_text(EMAIL)
     cookies = {cookie["name"]: cookie for cookie in await page.context.cookies()}
-    assert cookies.keys() == {"access_token", "refresh_token", "form_nonce"}
+    assert cookies.keys() == {"access_token", "refresh_token", "form_nonce", "known_browser"}
     for cookie in cookies.values():
         assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
         assert cookie["domain"] == "127.0.0.1"

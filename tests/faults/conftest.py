@@ -100,7 +100,7 @@ def fallible_server(
     chosen, folder = request.config.getoption("--pg-bin"), tmp_path_factory.mktemp("fallible")
     pg_bin = Path(chosen) if chosen else None
     # What was committed must survive a kill.
-    settings = {"max_connections": "20", "synchronous_commit": "on", "wal_level": "replica", "max_wal_senders": "1"}
+    settings = {"max_connections": "20", "synchronous_commit": "on", "wal_level": "replica", "max_wal_senders": "5"}
     with embedded.serve(folder, pg_bin=pg_bin, durable=False, settings=settings) as server:
         yield server, folder / "postgres" / "pg_hba.conf"
 

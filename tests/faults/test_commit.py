@@ -59,7 +59,7 @@ class Act(NamedTuple):
 ACTS = {
     "register": Act(register, 201, "user:register:success", (409, "email_taken")),
     "log in": Act(log_in, 200, "session:login:success", (200, "")),
-    "log out": Act(log_out, 204, "session:end:success", (401, "invalid_token")),
+    "log out": Act(log_out, 204, "session:end:logout", (401, "invalid_token")),
     "change the password": Act(change_password, 204, "credential:change:success", (401, "invalid_credentials")),
     "delete the account": Act(delete_account, 204, "user:delete:success", (401, "invalid_token")),
     "a wrong password": Act(fail_to_log_in, 401, "session:login:failure", (401, "invalid_credentials")),

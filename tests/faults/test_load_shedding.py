@@ -59,7 +59,8 @@ def queue_seconds() -> float:
 @pytest.fixture
 def config(database_url: DatabaseUrl, queue_seconds: float) -> Config:
     """One thread, and hashes of the real cost: of them a second is some dozens."""
-    config = Config.read({"AUTHSVC_DATABASE_URL": database_url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS})
+    environ = {"AUTHSVC_DATABASE_URL": database_url.reveal(), "AUTHSVC_JWT_KEYS": SIGNING_KEYS, "AUTHSVC_LIMITS": "off"}
+    config = Config.read(environ)
     passwords = dataclasses.replace(
         config.passwords, profile=PROFILES["owasp-19mib"], threads=1, queue_seconds=queue_seconds, refusal_seconds=0
     )

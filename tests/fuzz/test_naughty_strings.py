@@ -47,6 +47,7 @@ def reading_routes(service: Service) -> list[Route]:
     return sorted(found, key=lambda route: "password" in route.path)
 
 
+@pytest.mark.unlimited
 async def test_no_string_in_any_field_path_or_query_is_a_fault_of_ours(
     client: Client, database: Database, reading_routes: list[Route], pytestconfig: pytest.Config
 ) -> None:

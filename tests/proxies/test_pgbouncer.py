@@ -140,6 +140,7 @@ async def holding(url: str, statement: str) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
+@pytest.mark.unlimited
 async def test_the_whole_journey_goes_through_it_with_many_at_once(
     mode: str, bounce: Bounce, clock: FrozenClock, serve: Serve
 ) -> None:
