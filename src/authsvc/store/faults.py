@@ -111,6 +111,7 @@ FAULTS: dict[type[BaseException], Fault] = {
     asyncpg.InvalidCachedStatementError: SCHEMA_CHANGED,
     asyncpg.InvalidTransactionStateError: LOST,  # a time limit of transactions
     asyncpg.ReadOnlySQLTransactionError: READ_ONLY,
+    asyncpg.FeatureNotSupportedError: READ_ONLY,  # a standby has no unlogged tables
     StandbyError: READ_ONLY,
     asyncpg.InvalidAuthorizationSpecificationError: NOT_ADMITTED,
     asyncpg.InvalidCatalogNameError: NO_DATABASE,

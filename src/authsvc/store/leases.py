@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from authsvc.store.faults import UNAVAILABLE, NoConnectionFreeError, StandbyError, unavailable
+from authsvc.store.faults import READ_ONLY, UNAVAILABLE, NoConnectionFreeError, classify, unavailable
 
 if TYPE_CHECKING:
     Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
@@ -173,7 +173,7 @@ class Lease:
         """
         failed = isinstance(error, UNAVAILABLE)
         try:
-            if isinstance(error, asyncpg.ReadOnlySQLTransactionError | StandbyError):
+            if error is not None and classify(error) is READ_ONLY:
                 # A fail-over left the connections on a standby.
                 await self._leases.expire()
             fit = not failed and self._generation == self._leases.generation
