@@ -203,7 +203,9 @@ def test_a_reader_that_takes_nothing_stops_nobody_and_what_is_lost_is_counted(
         while line["event"] != "log lines lost":
             said.append(line := json.loads(pipe.readline()))
     *numbers, lost = [line.get("number", line.get("count")) for line in said]
-    assert numbers == list(range(1000 - lost))
+    # Which of them are lost depends on when the writer came to write.
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 1000 - lost
     assert lost > 800
 
 
