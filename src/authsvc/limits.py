@@ -103,9 +103,9 @@ class Limits:
         return f"{nonce}.{self._mac(self.keys[0], nonce, email)}"
 
     def _nonce_of(self, email: EmailAddress, mark: str | None) -> str | None:
-        nonce, _, given = (mark or "").partition(".")
-        if not given.isascii():
+        if mark is None or not mark.isascii():  # a byte beyond ASCII is a lone surrogate, which nothing can encode
             return None
+        nonce, _, given = mark.partition(".")
         known = any(hmac.compare_digest(self._mac(key, nonce, email), given) for key in self.keys)
         return nonce if known else None
 

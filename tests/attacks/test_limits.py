@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
 from tests.make import EMAIL, PASSWORD
-from tests.web.helpers import CREDENTIALS, LOGIN, REGISTER, composed, form, problem, send
+from tests.web.helpers import CREDENTIALS, LOGIN, REGISTER, Wire, composed, form, problem, send
 
 WRONG = "not this battery"
 BURST, DELAY = 10, 900
@@ -246,6 +247,17 @@ async def test_the_count_holds_on_another_instance_and_after_a_restart(
     await other.close()
     restarted = await serve(await composed(config, clock))
     assert await statuses(guess(client), guess(restarted)) == [429, 429]
+
+
+@pytest.mark.parametrize("mark", ["\udcff.x", "x.\udcff", "é.é", ".", "a.b.c", "x" * 4000], ids=ascii)
+async def test_a_cookie_of_no_browser_of_ours_is_as_if_it_were_not_there(client: Client, mark: str) -> None:
+    """SES-08, TOK-11 (CWE-248): a byte beyond ASCII arrives as a lone surrogate."""
+    await make.user(client)
+    body = json.dumps(CREDENTIALS)
+    head = [f"POST {LOGIN} HTTP/1.1", "Host: authsvc", "Connection: close", "Content-Type: application/json"]
+    lines = [*head, f"Content-Length: {len(body)}", f"Cookie: known_browser={mark}", "", body]
+    answer = await Wire(client.server.port).exchange("\r\n".join(lines).encode("utf-8", "surrogateescape"))
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 async def browser_of(client: Client, email: str = EMAIL) -> str:
