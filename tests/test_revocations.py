@@ -267,6 +267,24 @@ async def test_a_session_is_forgotten_when_its_last_token_has_long_expired_and_n
     assert OTHER in revocations
 
 
+async def test_what_ends_again_later_is_known_until_the_later_end(
+    feed: Feed, revocations: Revocations, clock: FrozenClock
+) -> None:
+    """A fail-over to an asynchronous standby loses the first end: the session lives on, and is ended a second time."""
+    feed.will(Answer([(DEAD, in_(clock, 900))]))
+    await revocations.refresh()
+    feed.will(Answer([(DEAD, in_(clock, 1800)), (DEAD, in_(clock, 60))]))
+    await revocations.refresh()
+    assert len(revocations) == 1
+    clock.advance(1800)
+    feed.will(Answer())
+    await revocations.refresh()
+    assert DEAD in revocations
+    clock.advance(GRACE_SECONDS + 2 * BUCKET_SECONDS)
+    await revocations.refresh()
+    assert DEAD not in revocations
+
+
 async def test_what_was_forgotten_and_is_told_again_is_forgotten_again(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:

@@ -64,7 +64,7 @@ PAUSE_SECONDS = 1.0
 _SHARDS = 256
 
 
-def _shards() -> list[dict[int, None]]:
+def _shards() -> list[dict[int, int]]:
     # One table would grow at once, for a tenth of a second at a million. No sets: the garbage collector walks through
     # each of their members, and through no dictionary of numbers.
     return [{} for _ in range(_SHARDS)]
@@ -87,9 +87,11 @@ class Revocations:
     clock: Clock
     poll_seconds: float
     stale_seconds: float
-    # Session ids as numbers, half the memory of UUIDs; and the same by when they can be forgotten.
-    _dead: list[dict[int, None]] = field(default_factory=_shards)
+    # Session ids as numbers, half the memory of UUIDs, with the bucket of each; and the same by bucket.
+    _dead: list[dict[int, int]] = field(default_factory=_shards)
     _buckets: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    # One object for each bucket's number: a million of their own would take as much memory as the ids.
+    _interned: dict[int, int] = field(default_factory=dict)
     _server: Hashable = None
     _next_transaction_id: int = 0
     _under_way: _UnderWay | None = None
@@ -165,9 +167,11 @@ class Revocations:
     def _add(self, session_id: UUID, expires_at: datetime) -> None:
         number = session_id.int
         shard = self._dead[number % _SHARDS]
-        if number not in shard:
-            shard[number] = None
-            self._buckets[int(expires_at.timestamp() + GRACE_SECONDS) // BUCKET_SECONDS + 1].append(number)
+        bucket = int(expires_at.timestamp() + GRACE_SECONDS) // BUCKET_SECONDS + 1
+        # It may end twice, and later: a fail-over can lose the first end, and the session lives on until the second.
+        if shard.get(number, 0) < bucket:
+            shard[number] = self._interned.setdefault(bucket, bucket)
+            self._buckets[bucket].append(number)
 
     def _forget(self) -> None:
         """Drop some of what has expired."""
@@ -175,8 +179,10 @@ class Revocations:
         for bucket in sorted(bucket for bucket in self._buckets if bucket < present):
             expired = self._buckets[bucket]
             for number in expired[-CHUNK:]:
-                del self._dead[number % _SHARDS][number]
+                if self._dead[number % _SHARDS].get(number) == bucket:
+                    del self._dead[number % _SHARDS][number]
             del expired[-CHUNK:]
             if expired:
                 return
             del self._buckets[bucket]
+            self._interned.pop(bucket, None)

@@ -9,6 +9,7 @@ import gc
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -89,7 +90,8 @@ async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], Non
 def connections_that_fit(pool_size: int) -> int:
     """Allow the process all the file descriptors it may have; return how many connections of clients these are for."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError, OSError):  # macOS has a lower bound of its own than the one it tells
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     files = MAX_CONNECTIONS * 2 if most == resource.RLIM_INFINITY else most
     return max(1, min(MAX_CONNECTIONS, files - RESERVED_FILES - pool_size - MAX_ADMIN_CONNECTIONS))
 
@@ -117,8 +119,9 @@ class _Port:
         server.request_handler = self._counted(server.request_handler)
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
-            for each in self._sockets.sockets:  # those that it accepts inherit it: the kernel's own end of waiting
-                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
+            if sys.platform == "linux":
+                for each in self._sockets.sockets:  # those that it accepts inherit it: the kernel's own end of waiting
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
         except OSError as error:
             raise ServerError(
                 f"Port {port} on {host} cannot be opened ({error.strerror or type(error).__name__}): stop what uses"

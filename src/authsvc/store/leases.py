@@ -173,7 +173,9 @@ class Lease:
         """
         failed = isinstance(error, UNAVAILABLE)
         try:
-            if error is not None and classify(error) is READ_ONLY:
+            # Once: what fails late on the connections of before says nothing of those made since.
+            is_current = self._generation == self._leases.generation
+            if error is not None and is_current and classify(error) is READ_ONLY:
                 # A fail-over left the connections on a standby.
                 await self._leases.expire()
             fit = not failed and self._generation == self._leases.generation
