@@ -147,9 +147,7 @@ class _Rooms:
             refusal_seconds=hashing.refusal_seconds,
             observe=metrics.hash,
         )
-        limits = Limits(
-            database, config.limits, key_sets.derived_keys(tokens, b"limits"), clock, entropy, observe=metrics.limit
-        )
+        limits = Limits(database, config.limits, key_sets.derived_keys(tokens, b"limits"), clock, observe=metrics.limit)
         policy = password_policy(config)
         failed = partial(database.publish, BreachCheckFailed())
         breached = BreachedPasswords(hashing.breached_url, hashing.breached_seconds, failed)

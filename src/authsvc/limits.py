@@ -17,7 +17,6 @@ from authsvc import addresses, config
 from authsvc.clock import Clock
 from authsvc.config import RateLimit
 from authsvc.emails import EmailAddress
-from authsvc.entropy import Entropy
 from authsvc.events import Origin
 from authsvc.metrics import LIMITS
 from authsvc.refusals import DatabaseUnavailable, RateLimited
@@ -28,7 +27,8 @@ from authsvc.store.database import Database
 ORIGIN, ACCOUNT, BROWSER, REGISTER = LIMITS
 MEMORY = timedelta(days=1)
 """After so long without an attempt the delays of an account begin anew."""
-NONCE_BYTES = 18
+KNOWN_SECONDS = 31_536_000
+"""How long a browser that logged in to an account is known to it."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,18 @@ class Limits:
     settings: config.Limits
     keys: Sequence[bytes]
     clock: Clock
-    entropy: Entropy
     observe: Callable[[str, str], None]
 
     @classmethod
-    def none(cls, database: Database, clock: Clock, entropy: Entropy) -> Self:
+    def none(cls, database: Database, clock: Clock) -> Self:
         """Return limits that limit nobody: the operator's."""
         off = config.Limits("off", *(RateLimit(1, 1),) * 2, 1, RateLimit(1, 1), "pass")
-        return cls(database, off, (b"",), clock, entropy, lambda _limit, _outcome: None)
+        return cls(database, off, (b"",), clock, lambda _limit, _outcome: None)
 
     async def password_check(self, email: EmailAddress, origin: Origin) -> Attempt:
         """Take a slot of the origin and one of the account with this address, if there is one or not.
 
-        Who logged in to the account from this browser before has slots of his own: strangers cannot use them up.
+        Browsers that logged in to the account before have slots of their own: strangers cannot use them up.
 
         Raises:
             RateLimited: there is none left; nothing may be looked up or hashed.
@@ -67,11 +66,11 @@ class Limits:
         """
         if not self.settings.enabled:
             return Attempt()
-        nonce = self._nonce_of(email, origin.browser)
+        limit = BROWSER if self._is_known(email, origin.browser) else ACCOUNT
         account = Slot(
-            ACCOUNT if nonce is None else BROWSER,
+            limit,
             self.settings.account,
-            self._key(ACCOUNT, email) if nonce is None else self._key(BROWSER, f"{nonce}\n{email}"),
+            self._key(limit, email),
             longest=timedelta(seconds=self.settings.account_delay_seconds),
             memory=MEMORY,
         )
@@ -99,19 +98,19 @@ class Limits:
 
     def mark(self, email: EmailAddress) -> str:
         """Return what a browser is given when it logs in: it tells it from strangers to this account, and no more."""
-        nonce = base64.urlsafe_b64encode(self.entropy.token_bytes(NONCE_BYTES)).decode()
-        return f"{nonce}.{self._mac(self.keys[0], nonce, email)}"
+        issued_at = str(int(self.clock.timestamp()))
+        return f"{issued_at}.{self._mac(self.keys[0], issued_at, email)}"
 
-    def _nonce_of(self, email: EmailAddress, mark: str | None) -> str | None:
+    def _is_known(self, email: EmailAddress, mark: str | None) -> bool:
         if mark is None or not mark.isascii():  # a byte beyond ASCII is a lone surrogate, which nothing can encode
-            return None
-        nonce, _, given = mark.partition(".")
-        known = any(hmac.compare_digest(self._mac(key, nonce, email), given) for key in self.keys)
-        return nonce if known else None
+            return False
+        issued_at, _, given = mark.partition(".")
+        is_ours = any(hmac.compare_digest(self._mac(key, issued_at, email), given) for key in self.keys)
+        return is_ours and self.clock.timestamp() < int(issued_at) + KNOWN_SECONDS
 
     @staticmethod
-    def _mac(key: bytes, nonce: str, email: EmailAddress) -> str:
-        return base64.urlsafe_b64encode(hmac.digest(key, f"mark\n{nonce}\n{email}".encode(), "sha256")).decode()
+    def _mac(key: bytes, issued_at: str, email: EmailAddress) -> str:
+        return base64.urlsafe_b64encode(hmac.digest(key, f"mark\n{issued_at}\n{email}".encode(), "sha256")).decode()
 
     def _key(self, name: str, counted: str) -> bytes:
         return hmac.digest(self.keys[0], f"{name}\n{counted}".encode(), "sha256")

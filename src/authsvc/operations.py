@@ -61,7 +61,7 @@ async def _register(
     try:
         async with open_database(config) as database:
             clock, entropy = SystemClock(), SystemEntropy()
-            limits = Limits.none(database, clock, entropy)
+            limits = Limits.none(database, clock)
             register = Register(database, passwords, limits, policy, breached, clock, entropy)
             return await register(email, password, OPERATOR)
     finally:

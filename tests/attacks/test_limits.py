@@ -13,6 +13,7 @@ from aiohttp import ClientResponse
 from authsvc.app import compose
 from authsvc.config import Config, RateLimit
 from authsvc.environment import trusted_proxies
+from authsvc.limits import KNOWN_SECONDS
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
@@ -292,12 +293,12 @@ async def test_a_stranger_who_keeps_guessing_does_not_keep_the_owner_out_of_his_
     "forge",
     [
         lambda own, _other: own[:-1] + ("A" if own[-1] != "A" else "B"),
-        lambda own, _other: own.replace("=", "=x", 1),
+        lambda own, _other: own.replace("=", "=9", 1),
         lambda _own, other: other,
         lambda _own, _other: "known_browser=.",
         lambda own, _other: own + "é",
     ],
-    ids=["another MAC", "another nonce", "that of another account", "none", "not ASCII"],
+    ids=["another MAC", "another time", "that of another account", "none", "not ASCII"],
 )
 async def test_nobody_makes_himself_a_known_browser(forge: Callable[[str, str], str], client: Client) -> None:
     """LGN-11: each made-up one would be a fresh count."""
@@ -313,6 +314,26 @@ async def test_a_browser_that_is_known_is_limited_like_everybody(client: Client)
     await make.user(client)
     known = partial(guess, client, Cookie=await browser_of(client))
     assert await statuses(*(known() for _ in range(BURST + 1))) == [401] * BURST + [429]
+
+
+async def test_who_collected_many_marks_has_no_more_guesses_than_with_one(client: Client, clock: FrozenClock) -> None:
+    """LGN-06: each right login gives one, and they outlive a change of the password."""
+    await make.user(client)
+    marks = []
+    for _ in range(BURST + 1):
+        marks.append(await browser_of(client))
+        clock.advance(1)
+    answers = [(await guess(client, Cookie=mark)).status for mark in marks]
+    assert answers == [401] * BURST + [429]
+
+
+async def test_a_browser_is_known_for_a_year(client: Client, clock: FrozenClock) -> None:
+    """LGN-11: what a cookie says of its own end binds nobody who stole it."""
+    await make.user(client)
+    cookie = await browser_of(client)
+    clock.advance(KNOWN_SECONDS)
+    await use_up(client)
+    assert (await guess(client, Cookie=cookie)).status == 429
 
 
 async def test_the_journal_tells_the_owner_once_and_a_flood_does_not_fill_it(

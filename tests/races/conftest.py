@@ -73,7 +73,7 @@ class Flows:
 
     @property
     def limits(self) -> Limits:
-        return Limits.none(self.database, self.clock, SystemEntropy())
+        return Limits.none(self.database, self.clock)
 
     @property
     def login(self) -> Login:

@@ -11,7 +11,6 @@ from aiohttp import ClientResponse
 
 from authsvc.breached_passwords import BreachedPasswords
 from authsvc.config import Config
-from authsvc.entropy import SystemEntropy
 from authsvc.events import OPERATOR
 from authsvc.flows.change_password import ChangePassword
 from authsvc.hash_queue import always
@@ -153,7 +152,7 @@ async def test_a_rehash_in_the_midst_of_a_change_is_no_wrong_password(client: Cl
     passwords = await asyncio.to_thread(Overtaken, CHEAP, threads=1, queue_seconds=5)
     passwords.database = database
     clock = FrozenClock()
-    limits = Limits.none(database, clock, SystemEntropy())
+    limits = Limits.none(database, clock)
     await ChangePassword(database, passwords, limits, POLICY, BreachedPasswords(None, 1), clock).change(
         UUID(user["id"]), UUID(session["id"]), POLICY.read(make.PASSWORD), POLICY.read(NEW), OPERATOR
     )

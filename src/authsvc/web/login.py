@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from aiohttp import web
 
 from authsvc.flows.login import Login
+from authsvc.limits import KNOWN_SECONDS
 from authsvc.password_policy import PasswordPolicy
 from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, RateLimited, Refusal
 from authsvc.web import notices, redirects
@@ -19,8 +20,6 @@ from authsvc.web.reading import Shape, read_form, read_json
 from authsvc.web.routes import Answer, Route
 
 DELIVERY_HEADER = "Token-Delivery"
-KNOWN_SECONDS = 31_536_000
-"""How long a browser is told from strangers to its account, after its last login."""
 
 
 @dataclass(frozen=True)
