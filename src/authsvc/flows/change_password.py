@@ -11,7 +11,7 @@ from authsvc.password_policy import InvalidPasswordError, Password, PasswordPoli
 from authsvc.passwords import Passwords
 from authsvc.reauthentication import reauthenticate
 from authsvc.refusals import Busy, FieldFault, InvalidInput, InvalidToken
-from authsvc.store import credentials, sessions, users
+from authsvc.store import credentials, sessions
 from authsvc.store.credentials import Credential
 from authsvc.store.database import Database
 
@@ -47,7 +47,7 @@ class ChangePassword:
                 self.database, self.passwords, current, failed, origin, limits=self.limits
             )
             if new_hash is None:
-                await self._refuse_address(subject, new)
+                self._refuse_address(credential, new)
                 await self.breached.refuse(new, "new_password")
                 new_hash = await self.passwords.hash(new, origin.waits)
             if await self._replace(credential, new_hash, session_id, origin):
@@ -55,13 +55,9 @@ class ChangePassword:
             # Between the look and the lock the hash was replaced: by that of another password, or a login's rehash.
         raise Busy
 
-    async def _refuse_address(self, subject: UUID, new: Password) -> None:
-        async with self.database.read() as connection:
-            user = await users.by_public_id(connection, subject)
-        if user is None:
-            raise InvalidToken
+    def _refuse_address(self, credential: Credential, new: Password) -> None:
         try:
-            self.policy.refuse_address(new, user.email)
+            self.policy.refuse_address(new, credential.email)
         except InvalidPasswordError as error:
             raise InvalidInput([FieldFault("new_password", error.code, error.message)]) from None
 
