@@ -46,6 +46,7 @@ test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included
 	@./tests/install-haproxy
 	@./tests/install-pgbouncer
 	@./tests/install-postgresql
+	@./tests/install-prometheus
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the API for 10 minutes and the parsers by 20,000 texts each (ARGS="--fuzz-seconds 60 --fuzz-examples 500")
