@@ -147,7 +147,7 @@ class _Rooms:
             refusal_seconds=hashing.refusal_seconds,
             observe=metrics.hash,
         )
-        limits = Limits(database, config.limits, key_sets.derived_keys(tokens, b"limits"), clock, observe=metrics.limit)
+        limits = Limits(database, config.limits, derived_keys(config, b"limits"), clock, observe=metrics.limit)
         policy = password_policy(config)
         failed = partial(database.publish, BreachCheckFailed())
         breached = BreachedPasswords(hashing.breached_url, hashing.breached_seconds, failed)
@@ -238,7 +238,7 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
         rooms.entropy,
     )
     issuer, public_url = config.tokens.issuer, config.http.public_url
-    form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
+    form_tokens = FormTokens(derived_keys(config, b"form token"), cookies.form_nonce, entropy)
     forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
     farewell = Farewell(cookies, rooms.reader, rooms.tokens.refresh_tokens)
     register = Register(database, passwords, limits, policy, rooms.breached, clock, entropy)
@@ -283,6 +283,11 @@ def refresh_keys(config: Config) -> list[bytes]:
     if secret is None:
         return key_sets.refresh_secrets(config.tokens)
     return [part.encode() for part in secret.reveal().split()]
+
+
+def derived_keys(config: Config, purpose: bytes) -> list[bytes]:
+    """Return the keys of what shall outlive the signing keys as refresh tokens do: limits, known browsers, forms."""
+    return key_sets.derived_keys(refresh_keys(config), purpose)
 
 
 def _log_event(event: Event) -> None:

@@ -65,7 +65,7 @@ class LoginDoor:
         replaces = self.cookies.refresh_token.read(request)
         pair = await self.login(given.email, given.password, origin_of(request), replaces=replaces)
         self.cookies.write_tokens(response, pair)
-        self.cookies.known_browser.write(response, self.login.limits.mark(given.email), KNOWN_SECONDS)
+        self.cookies.known_browser.write(response, self.login.mark(given.email), KNOWN_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
