@@ -146,9 +146,11 @@ class Report:
         yield Goal("longest recovery", f"{worst:.1f} s", f"≤ {RECOVERY_SECONDS:g} s", worst <= RECOVERY_SECONDS)
 
     def _goals_of_overload(self, overload: Overload) -> Iterator[Goal]:
-        yield Goal("logins a second that one instance serves", f"{overload.capacity:.0f}")
+        yield Goal("logins a second that one instance serves", f"{overload.alone:.0f}")
+        yield Goal("the same beside a client that offers ten times as many, elsewhere", f"{overload.capacity:.0f}")
         yield Goal("logins a second offered, ten times as many", f"{overload.offered:.0f}")
         yield Goal("share of capacity still served", f"{overload.share:.2f}", f"≥ {SHARE:g}", overload.share >= SHARE)
+        yield Goal("share of what is served without such a client beside", f"{overload.share_of_alone:.2f}")
         p99 = overload.p99_ms
         yield Goal("p99 of verify meanwhile", f"{p99:.1f} ms", f"≤ {VERIFY_P99_MS:g} ms", p99 <= VERIFY_P99_MS)
         yield Goal("p99 of verify while nobody logs in", f"{overload.idle_p99_ms:.1f} ms")
