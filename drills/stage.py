@@ -1,4 +1,4 @@
-"""What the drill is played on: PostgreSQL, a way to it, two instances and HAProxy before them, all on loopback."""
+"""What the drill is played on: PostgreSQL, a way to it, two instances and HAProxy before them, all on this machine."""
 
 import asyncio
 import json
@@ -21,6 +21,8 @@ import psycopg
 
 from authsvc import config, embedded, key_sets
 from authsvc.store import migrations
+from drills import network
+from drills.network import Network
 from drills.relay import Relay
 from drills.serve import PROFILE
 
@@ -29,7 +31,7 @@ EXAMPLE = ROOT / "examples" / "haproxy.cfg"
 UNPACKED = ROOT / "build" / "haproxy"
 HAPROXIES = ("haproxy", "/usr/sbin/haproxy", str(UNPACKED / "usr" / "sbin" / "haproxy"))
 PATIENCE_SECONDS = 60
-RELAYED = "postgresql://authsvc@127.0.0.1:{port}/authsvc?sslmode=disable"
+RELAYED = "postgresql://authsvc@{host}:{port}/authsvc?sslmode=disable"
 REFUSING = """
 defaults
     mode http
@@ -84,7 +86,7 @@ class Stage:
 
     folder: Path
     server: embedded.Server
-    relay: Relay
+    network: Network
     instances: list[Instance]
     url: str
     disk: Path | None
@@ -110,8 +112,10 @@ class Stage:
             home = disk or folder / "disk"
             server = await asyncio.to_thread(stack.enter_context, embedded.serve(home, settings=POSTGRES))
             await asyncio.to_thread(migrations.apply, config.DatabaseUrl(server.url))
-            relay = await stack.enter_async_context(Relay(_socket_of(server)).listening())
-            database_url = server.url if is_measured else RELAYED.format(port=relay.port)
+            listening, link = await asyncio.to_thread(stack.enter_context, network.made())
+            host, port = listening.getsockname()
+            relay = await stack.enter_async_context(Relay(_socket_of(server)).listening(listening))
+            database_url = server.url if is_measured else RELAYED.format(host=host, port=port)
             command = ["-m", "authsvc", "serve"] if is_measured else ["-m", "drills.serve"]
             settings = {} if is_measured else {"AUTHSVC_PASSWORD_PROFILE": PROFILE}
             environ = _environ(folder, {"AUTHSVC_DATABASE_URL": database_url, **settings})
@@ -120,7 +124,7 @@ class Stage:
                 stack.push_async_callback(_stop, instance)
             await asyncio.gather(*(instance.start() for instance in instances))
             url = await _proxy(stack, folder, haproxy, instances)
-            yield cls(folder, server, relay, instances, url, disk, stack)
+            yield cls(folder, server, Network(relay, link), instances, url, disk, stack)
 
     @contextmanager
     def administering(self) -> Iterator[psycopg.Connection]:
