@@ -150,7 +150,8 @@ class _Rooms:
         limits = Limits(database, config.limits, derived_keys(config, b"limits"), clock, observe=metrics.limit)
         policy = password_policy(config)
         failed = partial(database.publish, BreachCheckFailed())
-        breached = BreachedPasswords(hashing.breached_url, hashing.breached_seconds, failed)
+        url = hashing.breached_url
+        breached = BreachedPasswords(url.reveal() if url else None, hashing.breached_seconds, failed)
         issuer = AccessTokenIssuer(
             keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
         )

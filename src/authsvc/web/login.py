@@ -37,6 +37,8 @@ class LoginDoor:
 
     async def post_json(self, request: web.Request) -> web.Response:
         """Answer with the tokens; or put them into cookies, where the page's script asks for that."""
+        # Before the body is read: of what is refused in a flood, its parsing would cost the most.
+        self.login.passwords.refuse_when_busy()
         given = await read_json(request, self._shape)
         if request.headers.get(DELIVERY_HEADER) == "cookie":
             response = web.Response(status=204)
