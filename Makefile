@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run rules test fuzz check bench drill-faults image-test lock format clean
+.PHONY: help run rules test fuzz check audit bench drill-faults image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,11 @@ fuzz: $(DEV_READY) ## Fuzz the API for 10 minutes and the parsers by 20,000 text
 
 check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile, lock files
 	@./.ci/check $(BIN)
+
+# What SECURITY.md says does not reach the service is not told again.
+audit: $(DEV_READY) ## Ask, over the network, for known weaknesses of the service's libraries
+	@$(BIN)/uv tool run --from 'pip-audit>=2.10,<3' pip-audit --strict --disable-pip --require-hashes \
+		--requirement requirements/service.txt --ignore-vuln CVE-2024-23342 $(ARGS)
 
 bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash rate, in one run
 	@./bench/install-wrk

@@ -84,7 +84,16 @@ async def _suffixes(session: aiohttp.ClientSession, url: str) -> set[str]:
             body += chunk
             if len(body) > MAX_BYTES:
                 raise ValueError("an answer beyond the bound")
-    matches = [_LINE.fullmatch(line) for line in body.decode("ascii").split()]
+    return suffixes_in(bytes(body))
+
+
+def suffixes_in(answer: bytes) -> set[str]:
+    """Return the suffixes that were met at least once, in upper case.
+
+    Raises:
+        ValueError: a line is none of the protocol's.
+    """
+    matches = [_LINE.fullmatch(line) for line in answer.decode("ascii").split()]
     return {match["suffix"].upper() for match in map(_good, matches) if int(match["count"]) > 0}
 
 

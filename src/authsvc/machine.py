@@ -5,14 +5,16 @@ nothing.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path("/")
 UNIFIED = ""
 """cgroup v2 has one hierarchy, and lists it without a controller."""
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
+_INSTALLED = re.compile(r"MemTotal: +(\d{1,20}) kB", re.ASCII)
 
 
 def memory_limit(root: Path = ROOT) -> int | None:
@@ -39,32 +41,34 @@ def _settings(root: Path, controller: str, name: str) -> Iterator[str]:
     /proc may tell a path of the host, of which the container sees the end alone, mounted at the top: what is not there
     is passed over.
     """
-    with suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text("utf-8").splitlines():
-            _number, controllers, path = line.split(":", 2)
-            if controller in controllers.split(","):
+    for line in _lines(root / "proc/self/cgroup"):
+        match line.split(":", 2):
+            case [_, controllers, path] if controller in controllers.split(","):
                 top = root / "sys/fs/cgroup" / controller
                 own = top / path.lstrip("/")
                 for folder in (own, *own.parents):
                     if folder.is_relative_to(top):
-                        with suppress(OSError):
-                            yield (folder / name).read_text("utf-8").strip()
+                        yield from (text.strip() for text in _lines(folder / name)[:1])
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8", "replace").splitlines()
+    except (OSError, ValueError):  # a NUL in its path
+        return []
 
 
 def _whole(text: str) -> int | None:
     """Read a limit; `max` is none, for which cgroup v1 says a number beyond any machine's memory."""
-    return int(text) if text.isdigit() else None
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _share(text: str) -> int | None:
     """Read quota and period of CPU time, in microseconds; `max` and -1 are none."""
-    quota, _, period = text.partition(" ")
-    return max(1, int(quota) // int(period)) if quota.isdigit() and period.isdigit() else None
+    quota, period = map(_whole, text.partition(" ")[::2])
+    return max(1, quota // period) if quota is not None and period else None
 
 
 def _installed_memory(root: Path) -> int | None:
-    with suppress(OSError):
-        for line in (root / "proc/meminfo").read_text("utf-8").splitlines():
-            if line.startswith("MemTotal:"):
-                return int(line.split()[1]) * 1024
-    return None
+    found = filter(None, map(_INSTALLED.fullmatch, _lines(root / "proc/meminfo")))
+    return next((int(match[1]) * 1024 for match in found), None)

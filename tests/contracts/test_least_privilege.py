@@ -1,4 +1,7 @@
-"""The role that docs/configuration.md gives to the service suffices, and changes no table (ASVS 13.2.2, 16.4.2)."""
+"""The role that docs/configuration.md gives to the service is enough for it, and changes no table.
+
+ASVS 13.2.2, 16.4.2.
+"""
 
 import dataclasses
 import re

@@ -19,7 +19,7 @@ SHORT = ("--phases", "fuzzing,stateful", "--max-examples", "6", "--seed", "1", "
 
 
 def test_the_service_answers_whatever_is_sent_as_its_description_says(
-    settings: dict[str, str], start: Start, call: Run, pytestconfig: pytest.Config
+    settings: dict[str, str], start: Start, call: Run, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
     """HTTP-09, HTTP-14, HTTP-17, SQL-01, SQL-03, SQL-04: all checks of schemathesis, on operations and sequences.
 
@@ -38,9 +38,17 @@ def test_the_service_answers_whatever_is_sent_as_its_description_says(
         *("--generation-database", "none", *(LONG if seconds else SHORT)),
         *(("--max-time", str(seconds)) if seconds else ()),
     ]
-    given = {**environment({}), "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "FUZZ_CLIENT": client}
+    given = {
+        **environment({}),
+        "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
+        "FUZZ_CLIENT": client,
+        "PYTHONPATH": str(HERE.parents[1]),
+    }
     output = None if seconds else subprocess.PIPE
-    done = subprocess.run(command, env=given, stdout=output, stderr=subprocess.STDOUT, text=True, check=False)
+    # It leaves a folder of its own where it runs.
+    done = subprocess.run(
+        command, env=given, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
     assert '"event":"unforeseen"' not in running.said
     assert '"level":"error"' not in running.said

@@ -1,16 +1,16 @@
-"""Every parser of ours, given texts that are nearly right, or not at all: each answers, or refuses by name."""
+"""Our parsers of what people and operators give, given texts that are nearly right, or not at all.
+
+Each answers, or refuses by name.
+"""
 
 import json
 import string
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -26,47 +26,7 @@ from authsvc.web.form_tokens import FIELD, FormTokens
 from authsvc.web.guard import bearer_token
 from tests.attacks.tokens import GOOD, ISSUER, REASONS, both, ec_jwk
 from tests.conftest import FrozenClock
-
-Claim = Callable[[Any], None]
-Fuzz = Callable[[st.SearchStrategy[Any], Claim], None]
-SHORT = 60
-TEXT = st.text(st.characters(codec=None), max_size=60)
-HEADER = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=60)
-
-
-@pytest.fixture
-def fuzz(pytestconfig: pytest.Config) -> Fuzz:
-    """Hold a claim against many examples: the same ones each time, unless more were asked for."""
-    asked = pytestconfig.getoption("--fuzz-examples")
-
-    def run(strategy: st.SearchStrategy[Any], claim: Claim) -> None:
-        def example(value: Any) -> None:
-            claim(value)
-
-        profile = settings(
-            max_examples=asked or SHORT,
-            derandomize=not asked,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        )
-        profile(given(strategy)(example))()
-
-    return run
-
-
-def mutants(good: str, alphabet: str) -> st.SearchStrategy[str]:
-    """Texts that differ from a good one in a few places: cut, doubled, changed, moved."""
-    place, piece = st.integers(0, len(good)), st.text(alphabet, max_size=3)
-
-    def edited(edits: list[tuple[int, int, str]]) -> str:
-        text = good
-        for start, length, new in edits:
-            text = text[:start] + new + text[start + length :]
-        return text
-
-    return st.lists(st.tuples(place, st.integers(0, 3), piece), min_size=1, max_size=4).map(edited)
+from tests.fuzz.conftest import HEADER, TEXT, Fuzz, mutants
 
 
 def json_texts() -> st.SearchStrategy[str]:
@@ -275,6 +235,12 @@ GOOD_SETTINGS = {
     "AUTHSVC_PORT": "8080",
     "AUTHSVC_ACCESS_TOKEN_SECONDS": "900",
     "AUTHSVC_JWT_SECRET": "0123456789abcdef0123456789abcdef",
+    "AUTHSVC_REFRESH_SECRET": "fedcba9876543210fedcba9876543210 0123456789abcdef0123456789abcdeg",
+    "AUTHSVC_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::/32",
+    "AUTHSVC_LIMIT_ORIGIN": "60/300",
+    "AUTHSVC_BREACHED_PASSWORDS_URL": "https://range.example.com:8443/range",
+    "AUTHSVC_DATABASE_ACQUIRE_SECONDS": "2.5",
+    "AUTHSVC_JWT_AUDIENCE": "authsvc",
 }
 
 
