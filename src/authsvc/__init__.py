@@ -10,11 +10,11 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     middleware   the guard for other services, against our published keys
     import_files                           reading a file of users
     flows/       what the service does for somebody: no HTTP and no SQL in it
-    session_tokens reauthentication        what several flows do the same way
+    session_tokens reauthentication password_checks        what several flows do the same way
     key_rotation limits                    the next key set; how often something may be tried
     store/ passwords breached_passwords signing metrics       one door to each outside thing
     key_sets hash_queue                    the keys that sign and verify: the other half of the door to python-jose;
                                            the threads that hash
-    clock entropy addresses emails password_policy events refusals config limit_settings logs resources machine
-    strict_json embedded                   words
+    clock entropy addresses emails password_policy events refusals config limit_settings password_settings
+    logs resources machine strict_json embedded                words
 """

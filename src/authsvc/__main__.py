@@ -53,12 +53,6 @@ def _config(environ: Mapping[str, str] | None = None) -> Config:
     return config
 
 
-def _fitted(config: Config) -> Config:
-    """Return the configuration with the number of hashing threads that this machine allows."""
-    threads = choose_threads(config, machine.memory_limit())
-    return replace(config, passwords=replace(config.passwords, threads=threads))
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="authsvc")
 def cli() -> None:
@@ -71,14 +65,14 @@ def cli() -> None:
 @cli.command()
 def serve() -> None:
     """Serve until SIGTERM. Apply migrations before, with `authsvc migrate`."""
-    run(_fitted(_config()))
+    run(_config())
 
 
 @cli.command(name="dev")
 def dev_command() -> None:
     """Serve on this machine with a PostgreSQL of its own, migrated, and a signing key made once."""
     with dev.environment(os.environ) as environ:
-        config = _fitted(_config(environ))
+        config = _config(environ)
         migrations.apply(config.database.url)
         run(config, on_ready=lambda: click.echo(dev.welcome(config.http.public_url)))
 
@@ -102,7 +96,9 @@ def migrate() -> None:
 @click.option("--peer", default="127.0.0.1", show_default=True, help="The other end of that request's connection.")
 def check_config(forwarded_for: tuple[str, ...], peer: str) -> None:
     """Print what it would run with, secrets masked; exit 78 and list every fault if it would not."""
-    config = _fitted(_config())
+    config = _config()
+    threads = choose_threads(config, machine.memory_limit())
+    config = replace(config, passwords=replace(config.passwords, threads=threads))
     width = max(len(setting.name) for setting in settings())
     for name, value in config.shown():
         click.echo(f"{name:<{width}}  {value}")

@@ -36,7 +36,7 @@ from authsvc.key_sets import KeySet
 from authsvc.limits import Limits
 from authsvc.metrics import Metrics
 from authsvc.password_policy import CommonPasswords, PasswordPolicy, service_names
-from authsvc.passwords import Passwords
+from authsvc.passwords import Passwords, choose_threads
 from authsvc.refresh_tokens import RefreshTokens
 from authsvc.revocations import PAGE, Page, Position, Revocations
 from authsvc.session_tokens import SessionTokens
@@ -87,6 +87,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
 
     Raises:
         ValueError: the keys cannot be used (`Config.read` with `check_keys` has said so before).
+        ConfigError: the hashes do not fit into the memory.
     """
     rooms = _Rooms.of(config, clock or SystemClock(), entropy or SystemEntropy())
     http, metrics = config.http, rooms.metrics
@@ -142,7 +143,7 @@ class _Rooms:
         database = Database(config.database, [metrics.event, _log_event, revocations.observe], clock)
         passwords = Passwords(
             hashing.profile,
-            threads=hashing.threads or machine.cpus(),
+            threads=choose_threads(config, machine.memory_limit()),
             queue_seconds=hashing.queue_seconds,
             refusal_seconds=hashing.refusal_seconds,
             observe=metrics.hash,

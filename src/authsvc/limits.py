@@ -158,7 +158,9 @@ class Limits:
         if isinstance(answer, Refused):
             slot, wait = answer.slot, answer.wait
             self.observe(slot.limit, "refused")
-            raise RateLimited(slot.limit, slot.rate.burst, slot.rate.seconds, math.ceil(wait.total_seconds()))
+            # Where the interval grows, the wait may be many times the window of the first ones.
+            window = None if slot.longest else slot.rate.seconds
+            raise RateLimited(slot.limit, slot.rate.burst, window, math.ceil(wait.total_seconds()))
         for slot in slots:
             self.observe(slot.limit, "granted")
         return Attempt(network, account, account is not None and answer.account_taken == account.rate.burst)

@@ -233,12 +233,15 @@ class MethodNotAllowed(Refusal):
 
 
 class RateLimited(Refusal):
-    """Tried too often: the `limit` grants `burst` in `seconds`, and the next in `retry_after` seconds."""
+    """Tried too often: the `limit` grants `burst` in `seconds`, and the next in `retry_after` seconds.
+
+    Without `seconds` it has no window of one length: each further one waits longer than the one before.
+    """
 
     code = "rate_limited"
     detail = "There were too many attempts."
 
-    def __init__(self, limit: str, burst: int, seconds: int, retry_after: int) -> None:
+    def __init__(self, limit: str, burst: int, seconds: int | None, retry_after: int) -> None:
         super().__init__()
         self.limit = limit
         self.burst = burst

@@ -21,7 +21,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from multidict import CIMultiDict
 
 from authsvc import logs
-from authsvc.app import compose
+from authsvc.app import Service, compose
 from authsvc.config import Config
 from authsvc.connections import TAKE_SECONDS, Connection, Connections
 
@@ -43,10 +43,11 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
 
     Raises:
         ServerError: a port cannot be opened, or aiohttp runs without its C parser.
-        ConfigError: the database URL cannot be used.
+        ConfigError: the database URL cannot be used, or the hashes do not fit into the memory.
     """
     if HttpRequestParser is HttpRequestParserPy:
         raise ServerError("aiohttp runs without its C parser: install its wheel, and unset AIOHTTP_NO_EXTENSIONS.")
+    service = compose(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop, stop = runner.get_loop(), asyncio.Event()
 
@@ -58,11 +59,11 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, ask_to_stop)
         with logs.in_the_background():
-            runner.run(_serve(config, stop, on_ready))
+            runner.run(_serve(service, config, stop, on_ready))
 
 
-async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
-    service, http, log = compose(config), config.http, structlog.get_logger()
+async def _serve(service: Service, config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+    http, log = config.http, structlog.get_logger()
     public = _Port(service.public, connections_that_fit(config.database.pool_size))
     admin = _Port(service.admin, MAX_ADMIN_CONNECTIONS)
     try:

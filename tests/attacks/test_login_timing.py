@@ -159,7 +159,7 @@ async def test_a_password_that_is_too_long_is_refused_alike_for_everybody(take: 
 
 @pytest.mark.unlimited
 async def test_how_a_hash_was_made_cannot_be_told_by_time(take: Take) -> None:
-    """LGN-05, CVE-2016-2513: inherited bcrypt of the usual cost, and what cannot be compared, of which the log tells.
+    """LGN-05, CVE-2016-2513: inherited bcrypt of the usual cost, and what cannot be compared with at all.
 
     The refusals are held back for as long as production does it; longer where the machine of the test is slower. Each
     sample takes that long, so there are fewer: what is not hidden is no matter of chance, but of a hash's whole time.

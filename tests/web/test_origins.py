@@ -1,6 +1,7 @@
 """Whom a request comes from: as far to the left of X-Forwarded-For as trusted proxies wrote it, and no further."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 
 import pytest
@@ -89,8 +90,9 @@ def test_what_a_client_sends_never_changes_what_the_proxies_say(
 
 @pytest.mark.parametrize("setting, address", [("127.0.0.0/8", CLIENT), ("1", CLIENT), (None, "127.0.0.1")])
 async def test_sessions_and_journal_keep_the_client_s_address(
-    config: Config, clock: FrozenClock, serve: Serve, setting: str | None, address: str
+    config: Config, clock: FrozenClock, serve: Serve, log: io.StringIO, *, setting: str | None, address: str
 ) -> None:
+    """And a header that nobody is trusted to send is told of once."""
     trusted = trusted_proxies(setting) if setting else None
     http = dataclasses.replace(config.http, trusted_proxies=trusted)
     client: Client = await serve(await composed(dataclasses.replace(config, http=http), clock))
@@ -100,3 +102,4 @@ async def test_sessions_and_journal_keep_the_client_s_address(
     export = await (await client.get("/api/auth/me/export", headers=known)).json()
     assert {session["address"] for session in export["sessions"]} == {address}
     assert {entry["address"] for entry in export["activity"]} == {address}
+    assert log.getvalue().count("forwarded_for_ignored") == (0 if setting else 1)

@@ -61,7 +61,10 @@ _HEADERS = {
         "description": "The limit that was met: `r` is left of it, and `t` the wait in seconds.",
         "schema": _TEXT,
     },
-    "RateLimit-Policy": {"description": "That limit: `q` are granted in `w` seconds.", "schema": _TEXT},
+    "RateLimit-Policy": {
+        "description": "That limit: `q` are granted in `w` seconds; without `w` each further one waits longer.",
+        "schema": _TEXT,
+    },
 }
 _ERROR_HEADERS = {
     401: ("WWW-Authenticate",),

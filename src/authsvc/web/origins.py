@@ -5,9 +5,10 @@ the trusted ones added is true. It is walked from the right, as far as they reac
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
+import structlog
 from aiohttp import hdrs, web
 
 from authsvc import addresses
@@ -20,12 +21,23 @@ MAX_AGENT_LENGTH = 256
 MOST_PROXIES = 32
 
 
-@dataclass(frozen=True)
+@dataclass
 class Origins:
     """Which proxies are believed, and the cookie of a browser that logged in before."""
 
     trusted: TrustedProxies | None
     known_browser: Cookie
+    _has_warned: bool = field(default=False, init=False)
+
+    def warn_of_ignored(self) -> None:
+        """Say once that a proxy may stand before this service that nobody told it of."""
+        if not self._has_warned:
+            self._has_warned = True
+            structlog.get_logger().warning(
+                "forwarded_for_ignored",
+                advice="A request had X-Forwarded-For, and no proxy is trusted. If one stands before this service, set"
+                " AUTHSVC_TRUSTED_PROXIES: without it the limits count everybody behind it as one.",
+            )
 
 
 ORIGINS = web.AppKey("ORIGINS", Origins)
@@ -80,6 +92,8 @@ def origin_of(request: web.Request) -> Origin:
     """Return whom a request comes from; of the User-Agent the begin, in printable characters."""
     origins = request.app[ORIGINS]
     lines = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
+    if lines and origins.trusted is None:
+        origins.warn_of_ignored()
     client = client_address(request.remote, lines, origins.trusted)
     agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT_LENGTH]
     printable = "".join(character if character.isprintable() else "?" for character in agent)

@@ -75,9 +75,10 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
             headers = {"Retry-After": str(refusal.retry_after)}
         case refusals.RateLimited():
             # draft-ietf-httpapi-ratelimit-headers-10: a policy by its name, and what is left of it.
+            window = "" if refusal.seconds is None else f";w={refusal.seconds}"
             headers = {
                 "Retry-After": str(refusal.retry_after),
-                "RateLimit-Policy": f'"{refusal.limit}";q={refusal.burst};w={refusal.seconds}',
+                "RateLimit-Policy": f'"{refusal.limit}";q={refusal.burst}{window}',
                 "RateLimit": f'"{refusal.limit}";r=0;t={refusal.retry_after}',
             }
         case refusals.MethodNotAllowed():
