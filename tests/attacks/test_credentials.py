@@ -56,7 +56,7 @@ async def test_anything_but_one_good_bearer_is_401_with_the_code_of_rfc_6750_and
 
 
 async def test_a_token_in_the_query_or_the_body_is_not_looked_at(client: Client) -> None:
-    """MW-04."""
+    """MW-04 (RFC 6750 §2.3, CWE-598)."""
     await make.user(client)
     token = await make.access_token(client)
     await problem(await client.get(ME, params={"access_token": token}), 401, "missing_credentials")
@@ -64,7 +64,7 @@ async def test_a_token_in_the_query_or_the_body_is_not_looked_at(client: Client)
 
 
 async def test_where_there_is_a_bearer_the_cookie_is_not_looked_at(client: Client) -> None:
-    """MW-08: neither to mend a bad bearer nor to be somebody else."""
+    """MW-08 (CWE-287): neither to mend a bad bearer nor to be somebody else."""
     ada, bob = await make.user(client), await make.user(client, "bob@example.com")
     tokens = {name: await make.access_token(client, name) for name in (EMAIL, "bob@example.com")}
     cookie = {"Cookie": f"access_token={tokens[EMAIL]}"}
@@ -77,7 +77,7 @@ async def test_where_there_is_a_bearer_the_cookie_is_not_looked_at(client: Clien
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
 async def test_no_spelling_of_a_closed_path_opens_it(client: Client, method: str) -> None:
-    """MW-06."""
+    """MW-06 (CWE-647)."""
     wire = Wire(client.server.port)
     spellings = ("", "/", "//", ";x", "%00", "%2f", "%2f..%2fme", "/.", "?x", "#x", "%20", ".json")
     paths = [f"{ME}{end}" for end in spellings]

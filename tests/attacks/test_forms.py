@@ -170,6 +170,7 @@ async def test_what_was_typed_is_shown_again_as_text(client: Client, path: str) 
 
 
 async def test_a_page_that_asked_for_a_problem_in_its_query_shows_none_of_it(client: Client) -> None:
+    """CWE-451: nobody can have a page say what he likes."""
     page = await (await client.get("/<script>?<b>", headers={"Accept": "text/html"})).text()
     assert "<script>?" not in page
     assert "<b>" not in page

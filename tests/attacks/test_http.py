@@ -216,6 +216,7 @@ async def test_a_body_over_the_limit_is_413_and_the_connection_ends(wire: Wire) 
 
 
 async def test_a_body_of_just_the_limit_is_read(client: Client) -> None:
+    """CWE-193: the limit itself is within."""
     body = b" " * (16_384 - 2) + b"{}"
     response = await client.post(LOGIN, data=body, headers={"Content-Type": "application/json"})
     await problem(response, 422, "invalid_input")
@@ -231,6 +232,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_408(wire: Wire, monkeypatc
 
 
 async def test_a_client_that_goes_away_within_its_body_is_no_fault_of_ours(wire: Wire, log: StringIO) -> None:
+    """CWE-755: it is no 500, and no alarm that anybody could ring."""
     await wire.exchange(LOGIN_HEAD + b"Content-Length: 100\r\n\r\n{", half_close=True)
     await wire.exchange(LOGIN_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", half_close=True)
     assert "unforeseen" not in log.getvalue()
@@ -335,6 +337,7 @@ async def test_no_body_is_unpacked(wire: Wire) -> None:
 
 
 async def test_after_all_that_a_login_still_works(client: Client) -> None:
+    """CWE-400: none of it has used anything up."""
     await make.user(client)
     await client.post(LOGIN, data=b"[" * 8000, headers={"Content-Type": "application/json"})
     response = await client.post(LOGIN, json=CREDENTIALS)

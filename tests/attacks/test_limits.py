@@ -371,6 +371,7 @@ async def test_registrations_from_one_origin_are_limited(client: Client, clock: 
 async def test_the_form_says_how_long_to_wait_and_keeps_what_was_typed(
     path: str, client: Client, config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
+    """RFC 6585 §4."""
     once = RateLimit(1, 90)
     limits = dataclasses.replace(config.limits, account=once, register=once)
     client = await serve(await composed(dataclasses.replace(config, limits=limits), clock))
@@ -398,6 +399,7 @@ async def test_the_table_holds_no_address_and_no_name(client: Client, database: 
 
 
 async def test_good_refreshes_reads_and_checks_ask_nothing_of_the_limits(client: Client, database: Database) -> None:
+    """CWE-645: nobody is held up who guesses nothing."""
     await make.user(client)
     pair = await make.tokens(client)
     async with database.read() as connection:
@@ -412,6 +414,7 @@ async def test_good_refreshes_reads_and_checks_ask_nothing_of_the_limits(client:
 async def test_where_nothing_can_be_counted_the_setting_decides_and_the_metric_tells(
     config: Config, database: Database, serve: Serve, direction: Any, answers: list[int]
 ) -> None:
+    """CWE-636: by default no password is checked uncounted."""
     limits = dataclasses.replace(config.limits, when_unavailable=direction)
     service = await asyncio.to_thread(compose, dataclasses.replace(config, limits=limits))
     client, admin = await serve(service.public), await serve(service.admin)
@@ -426,6 +429,7 @@ async def test_where_nothing_can_be_counted_the_setting_decides_and_the_metric_t
 
 
 async def test_switched_off_nothing_is_limited(config: Config, clock: FrozenClock, serve: Serve) -> None:
+    """CWE-307: what benchmarks need, and the start warns of."""
     off = dataclasses.replace(config.limits, switch="off")
     client = await serve(await composed(dataclasses.replace(config, limits=off), clock))
     assert set(await statuses(*(guess(client) for _ in range(70)))) == {401}

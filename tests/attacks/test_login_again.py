@@ -58,7 +58,7 @@ async def test_the_session_that_the_browser_held_ends_whosever_it_was(
 
 @pytest.mark.parametrize("log_in", [by_form, by_script])
 async def test_an_old_cookie_of_the_browsers_ends_its_session_too(log_in: LogIn, client: Client) -> None:
-    """The page has renewed meanwhile in another tab."""
+    """ASVS 7.2.4: the page has renewed meanwhile in another tab."""
     await make.user(client)
     await log_in(client, make.EMAIL)
     first = held(client)
@@ -73,6 +73,7 @@ async def test_an_old_cookie_of_the_browsers_ends_its_session_too(log_in: LogIn,
 
 @pytest.mark.parametrize("log_in", [by_form, by_script])
 async def test_who_does_not_get_in_ends_nothing(log_in: Any, client: Client) -> None:
+    """CWE-613 turned round: a stranger logs nobody out."""
     await make.user(client)
     await log_in(client, make.EMAIL)
     refused = await log_in(client, make.EMAIL, "not this battery")
@@ -81,7 +82,7 @@ async def test_who_does_not_get_in_ends_nothing(log_in: Any, client: Client) -> 
 
 
 async def test_a_program_that_gets_its_tokens_in_the_answer_ends_nothing(client: Client) -> None:
-    """Its tokens replace none: the cookie beside them stays good."""
+    """ASVS 7.2.4: its tokens replace none, and the cookie beside them stays good."""
     await make.user(client)
     await by_form(client, make.EMAIL)
     await make.tokens(client)
@@ -100,6 +101,7 @@ FORGERIES: dict[str, Callable[[bytes, UUID], bytes]] = {
 async def test_a_cookie_that_is_no_token_of_ours_ends_nobodys_session(
     log_in: LogIn, forge: Callable[[bytes, UUID], bytes], client: Client
 ) -> None:
+    """CWE-345."""
     await make.user(client)
     await make.user(client, EVE)
     ada, eve = await make.tokens(client), await make.tokens(client, EVE)

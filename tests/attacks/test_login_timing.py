@@ -60,6 +60,7 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
 
 
 def test_the_comparison_sees_what_is_there_and_nothing_else() -> None:
+    """CWE-208: what is held against it must be able to fail."""
     chance = random.Random(4)  # noqa: S311 - the same each time
     noise = [[chance.lognormvariate(0, 0.3) for _ in range(60)] for _ in range(40)]
     assert not [1 for first, second in zip(noise[::2], noise[1::2], strict=True) if compare(first, second).tells]
@@ -173,6 +174,6 @@ async def test_how_a_hash_was_made_cannot_be_told_by_time(take: Take) -> None:
 
 @pytest.mark.unlimited
 async def test_without_holding_back_it_can(take: Take) -> None:
-    """So that the test above sees what it says it sees."""
+    """CWE-208: so that the test above sees what it says it sees."""
     times = await take([UNKNOWN, "bcrypt-12"], rounds=12)
     assert "bcrypt-12" in told_apart(times)

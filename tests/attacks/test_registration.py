@@ -40,6 +40,7 @@ async def test_fields_that_nobody_asked_for_grant_nothing(client: Client, databa
 
 
 async def test_the_name_of_an_unknown_field_is_shown_short_and_plain(client: Client) -> None:
+    """CWE-116, CWE-117."""
     body = CREDENTIALS | {"\u202e" * 100: "", "<script>": ""}
     document = await problem(await client.post(REGISTER, json=body), 422, "invalid_input")
     assert faults_of(document) == {("\\u202e" * 64, "unknown_field"), ("<script>", "unknown_field")}

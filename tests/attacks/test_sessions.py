@@ -343,7 +343,7 @@ async def test_nobody_sees_or_ends_a_session_of_somebody_else(client: Client, pa
 
 
 async def test_a_bearer_beside_the_cookie_of_somebody_else_is_the_only_one_heard(client: Client, pair: Any) -> None:
-    """MW-08: one logs out, and it is the one of the bearer."""
+    """MW-08 (CWE-287): one logs out, and it is the one of the bearer."""
     await make.user(client, EVE)
     eve = await make.tokens(client, EVE)
     headers = make.bearer(eve["access_token"]) | {"Cookie": f"access_token={pair['access_token']}"}

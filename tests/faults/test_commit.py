@@ -113,7 +113,7 @@ async def test_what_had_not_committed_is_503_leaves_nothing_behind_and_can_be_se
 async def test_a_session_that_ended_by_a_commit_whose_answer_was_lost_is_known_as_dead_at_once(
     proxied: ProxiedScene,
 ) -> None:
-    """What is looked up as committed is published as any other: this instance need not wait for its next look."""
+    """DBF-14 (CWE-613): what is looked up as committed is published as any other, before this instance looks again."""
     proxied.proxy.strike(Strike.CUT_AFTER)
     assert (await log_out(proxied)).status == 204
     assert (await proxied.client.get("/api/auth/verify", headers=make.bearer(proxied.token))).status == 401

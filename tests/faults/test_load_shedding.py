@@ -213,6 +213,7 @@ def locked_users(url: DatabaseUrl) -> Iterator[None]:
 async def test_a_full_queue_is_told_before_the_database_is_asked(
     client: Client, gate: Gate, crowd: Crowd, token: str, database_url: DatabaseUrl
 ) -> None:
+    """DOS-01 (CWE-405)."""
     assert token
     with locked_users(database_url):
         await problem(await log_in(client), 503, "temporarily_unavailable")
@@ -225,7 +226,7 @@ async def test_a_full_queue_is_told_before_the_database_is_asked(
 async def test_who_hung_up_leaves_the_place_to_others(
     client: Client, admin: Client, gate: Gate, crowd: Crowd, token: str
 ) -> None:
-    """A single client could else keep everybody out, at no cost: send, hang up, send again."""
+    """DOS-01: a single client could else keep everybody out, at no cost: send, hang up, send again."""
     assert token
     before = connections(client)
     assert (await full(client, crowd)).status == 503

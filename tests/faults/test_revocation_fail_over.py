@@ -111,6 +111,7 @@ async def test_a_failed_look_goes_on_and_after_a_restart_of_the_server_all_is_re
 async def test_a_connection_that_was_cut_has_nothing_read_again(
     fallible: Fallible, switch: Switch, follower: Follower
 ) -> None:
+    """DBF-03 (CWE-405): a million entries are not read for one lost connection."""
     assert await follower.look()
     await switch.cut()
     await revoke(fallible.url.reveal(), FIRST)
@@ -122,7 +123,7 @@ async def test_a_connection_that_was_cut_has_nothing_read_again(
 async def test_after_a_crash_of_the_server_under_a_living_postmaster_nothing_is_missed(
     fallible: Fallible, follower: Follower
 ) -> None:
-    """It gives numbers out again that were not on disk yet: what is written under those would be passed already."""
+    """DBF-07 (CWE-613): it gives numbers out again that no disk had: what comes under them would be missed."""
     fallible.run(
         "alter system set wal_writer_delay = '10s'",
         "alter system set wal_writer_flush_after = '1GB'",

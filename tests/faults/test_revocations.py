@@ -55,7 +55,7 @@ async def test_when_what_is_known_is_too_old_the_database_decides(
 async def test_when_the_database_cannot_decide_either_it_is_503_and_never_a_stale_yes(
     fallible: Fallible, scene: Scene, clock: FrozenClock
 ) -> None:
-    """MW-07"""
+    """MW-07 (CWE-636)."""
     living = await make.access_token(scene.client)
     await log_out(scene.client, scene.token)
     await asyncio.to_thread(fallible.server.kill)
@@ -74,6 +74,8 @@ async def test_when_the_database_cannot_decide_either_it_is_503_and_never_a_stal
 
 
 async def test_the_gauge_tells_how_old_the_knowledge_is(scene: Scene, clock: FrozenClock) -> None:
+    """ASVS 16.3.3: who watches it sees a stale yes coming."""
+
     async def age() -> float:
         text = await (await scene.admin.get("/metrics")).text()
         found = re.search(r"^authsvc_revocations_age_seconds(?:{})? (\S+)$", text, re.MULTILINE)
@@ -88,6 +90,7 @@ async def test_the_gauge_tells_how_old_the_knowledge_is(scene: Scene, clock: Fro
 async def test_a_logout_at_one_instance_is_refused_at_the_other_after_its_next_look(
     config: Config, clock: FrozenClock, scene: Scene, serve: Serve
 ) -> None:
+    """ASVS 7.4.1 (CWE-613)."""
     often = dataclasses.replace(config, sessions=dataclasses.replace(config.sessions, poll_seconds=0.02))
     following = await serve(await composed(often, clock))
     assert await status_of(following, scene.token) == 204
@@ -99,6 +102,7 @@ async def test_a_logout_at_one_instance_is_refused_at_the_other_after_its_next_l
 async def test_an_instance_that_cannot_read_all_in_time_starts_and_the_database_decides(
     config: Config, clock: FrozenClock, fallible: Fallible, scene: Scene, serve: Serve
 ) -> None:
+    """MW-07 (CWE-613)."""
     living = await make.access_token(scene.client)
     await log_out(scene.client, scene.token)
     slow = dataclasses.replace(
@@ -119,7 +123,7 @@ async def test_an_instance_that_cannot_read_all_in_time_starts_and_the_database_
 async def test_an_instance_that_starts_without_its_database_lets_nobody_in_before_it_has_looked(
     config: Config, clock: FrozenClock, fallible: Fallible, scene: Scene, serve: Serve
 ) -> None:
-    """MW-07"""
+    """MW-07 (CWE-636)."""
     await asyncio.to_thread(fallible.server.kill)
     late = await serve(await composed(config, clock))
     await assert_unavailable(await late.get(VERIFY, headers=make.bearer(scene.token)))

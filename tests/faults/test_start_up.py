@@ -44,6 +44,7 @@ async def test_started_before_its_database_it_serves_what_it_can_and_becomes_rea
 
 
 async def test_before_its_migrations_it_is_not_ready_and_503_not_500(unmigrated: Fallible, beginning: Scene) -> None:
+    """CWE-755."""
     assert await beginning.readiness() == (503, "migrations_pending")
     assert (await beginning.register()).status == 503
     await asyncio.to_thread(migrations.apply, unmigrated.url)
@@ -59,6 +60,7 @@ async def test_a_database_of_a_later_version_is_good_for_this_one(fallible: Fall
 
 
 async def test_while_draining_it_is_not_ready_and_still_answers(scene: Scene, service: Service) -> None:
+    """CWE-404: a request in flight is not dropped by a new version."""
     assert await scene.readiness() == (200, "ready")
     service.readiness.draining = True
     assert await scene.readiness() == (503, "draining")
@@ -107,6 +109,7 @@ async def test_a_start_into_a_fault_serves_says_which_it_is_and_recovers(
 async def test_a_start_before_the_migrations_says_to_run_them(
     unmigrated: Fallible, beginning: Scene, log: io.StringIO
 ) -> None:
+    """CWE-755."""
     assert unmigrated.name
     assert (await beginning.register()).status == 503
     assert '"fault":"not_migrated"' in log.getvalue()

@@ -17,6 +17,7 @@ from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client
 
+ROUNDS = 200
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 ID = UUID(int=1)
 ADA = EmailAddress("ada@example.com")
@@ -69,7 +70,7 @@ async def test_an_address_has_one_account_whoever_comes_first(database: Database
                 return False
             return True
 
-    for turn in range(50):
+    for turn in range(ROUNDS):
         barrier = asyncio.Barrier(8)
         email = EmailAddress(f"ada{turn}@example.com")
         opened = await asyncio.gather(*(insert(turn * 8 + number, email, barrier) for number in range(8)))
@@ -77,6 +78,7 @@ async def test_an_address_has_one_account_whoever_comes_first(database: Database
 
 
 async def test_of_several_renewals_of_one_hash_one_is_kept(database: Database) -> None:
+    """CWE-362."""
     async with database.transaction(OPERATOR) as transaction:
         await users.insert(transaction.connection, public_id=ID, email=ADA, password_hash="0", now=NOW)
 
@@ -89,7 +91,7 @@ async def test_of_several_renewals_of_one_hash_one_is_kept(database: Database) -
             return new_hash if replaced else None
 
     current = "0"
-    for turn in range(50):
+    for turn in range(ROUNDS):
         barrier = asyncio.Barrier(8)
         renewals = await asyncio.gather(*(renew(current, f"{turn}.{number}", barrier) for number in range(8)))
         (current,) = [each for each in renewals if each is not None]
@@ -101,8 +103,8 @@ async def test_of_several_renewals_of_one_hash_one_is_kept(database: Database) -
 async def test_logins_that_renew_a_hash_never_undo_a_password_changed_meanwhile(
     client: Client, database: Database
 ) -> None:
-    """The old password is verified, then another one is stored: the renewal of the old one must not overwrite it."""
-    for turn in range(10):
+    """CWE-367: the old password is verified, then another is stored, which the renewal must not overwrite."""
+    for turn in range(ROUNDS // 8):
         email = f"ada{turn}@example.com"
         await make.user(client, email)
         await make.user(client, f"donor{turn}@example.com", "another long password")

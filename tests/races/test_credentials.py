@@ -13,7 +13,7 @@ from authsvc.refusals import AccountDisabled, InvalidCredentials, InvalidGrant, 
 from authsvc.session_tokens import TokenPair
 from tests.races.conftest import PASSWORD, Flows, at_once, refusal_of
 
-ROUNDS = 120
+ROUNDS = 200
 NEW, NEWER = (Password(text, text) for text in ("another long password", "a third, longer password"))
 
 
@@ -41,6 +41,7 @@ def accounts(flows: Flows) -> Accounts:
 
 
 async def test_of_two_changes_of_a_password_one_wins(flows: Flows, accounts: Accounts) -> None:
+    """CWE-362: the other is told that its current password is wrong."""
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)
         one, other = await flows.open_session(subject), await flows.open_session(subject)
@@ -90,7 +91,7 @@ async def test_after_a_change_of_the_password_no_session_but_the_one_that_asked_
 async def test_a_session_that_is_logged_out_changes_no_password_at_the_same_moment(
     flows: Flows, accounts: Accounts
 ) -> None:
-    """Either it was changed first, or not at all; and nobody is left logged in."""
+    """CWE-367: either it was changed first, or not at all; and nobody is left logged in."""
     outcomes: Counter[object] = Counter()
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)
@@ -166,7 +167,7 @@ async def test_a_deleted_account_leaves_no_session_whoever_logs_in_or_refreshes_
 async def test_a_password_is_not_changed_on_an_account_that_is_deleted_at_the_same_moment(
     flows: Flows, accounts: Accounts
 ) -> None:
-    """Whoever came first, the other is told so, and half a deletion there is none."""
+    """CWE-367: whoever came first, the other is told so, and half a deletion there is none."""
     for turn in range(ROUNDS):
         subject, _email = await flows.open_account(turn)
         one, other = await flows.open_session(subject), await flows.open_session(subject)

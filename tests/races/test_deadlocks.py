@@ -25,7 +25,7 @@ from tests import make
 from tests.races.conftest import HASH, PASSWORD, Flows, at_once
 
 Act = Callable[[], Awaitable[object]]
-ROUNDS = 60
+ROUNDS = 200
 ACTS = 5
 """At one time: with all of them the first ones leave the others nothing to do."""
 PER_USER = 40

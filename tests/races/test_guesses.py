@@ -75,7 +75,7 @@ async def test_of_500_guesses_at_once_on_two_instances_no_more_are_evaluated_tha
 
 
 async def test_logins_of_many_people_at_once_are_no_guesses(config: Config, clock: FrozenClock, serve: Serve) -> None:
-    """Each gives the slots back that he took: who logs in all day is not limited as who guesses."""
+    """CWE-645: each gives the slots back that he took: who logs in all day is not limited as who guesses."""
     instances = [await serve(await composed(config, clock)) for _instance in range(2)]
     await make.user(instances[0])
     for _turn in range(5):

@@ -103,6 +103,7 @@ async def test_a_refresh_never_outlives_a_logout(everywhere: bool, flows: Flows)
 
 
 async def test_two_logouts_of_one_session_are_both_done_and_recorded_once(flows: Flows) -> None:
+    """CWE-362."""
     subject, _email = await flows.open_account()
     for turn in range(ROUNDS):
         pair = await flows.open_session(subject)
@@ -115,6 +116,7 @@ async def test_two_logouts_of_one_session_are_both_done_and_recorded_once(flows:
 
 
 async def test_logins_at_once_that_renew_a_weak_hash_all_succeed(flows: Flows) -> None:
+    """CWE-362."""
     for turn in range(ROUNDS // 5):
         subject, email = await flows.open_account(turn, WEAK)
         pairs = await at_once(*[flows.logging_in(email)] * 6, turn=turn)

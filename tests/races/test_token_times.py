@@ -34,7 +34,7 @@ async def refresh(flows: Flows, _email: EmailAddress, first: TokenPair) -> Token
 async def test_no_access_token_outlives_what_its_session_says_of_it(
     act: Callable[[Flows, EmailAddress, TokenPair], Coroutine[Any, Any, TokenPair]], lock: str, flows: Flows
 ) -> None:
-    """Else whoever ends the session would tell the other instances of it for too short a time."""
+    """CWE-367: else whoever ends the session would tell the other instances of it for too short a time."""
     subject, email = await flows.open_account()
     first = await flows.open_session(subject)
     async with asyncio.TaskGroup() as group:
