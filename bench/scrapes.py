@@ -33,22 +33,21 @@ def scrape(stage: Stage) -> list[Figure]:
     config = Config.read({"AUTHSVC_DATABASE_URL": stage.database_url, "AUTHSVC_JWT_KEYS": stage.keys})
     milliseconds, lines = asyncio.run(_render(compose(config)))
     _use(stage.service)
-    rates: dict[bool, list[float]] = {False: [], True: []}
-    # Each turn in both orders: what the machine does beside changes slower than that.
+    alone, ratios = [], []
+    # What the machine does beside changes slower than a turn: each turn has its own ratio, over both orders.
     for _turn in stage.effort.turns():
+        rates: dict[bool, float] = {False: 0, True: 0}
         for scraped in (False, True, True, False):
             with _scraping(stage.service, scraped):
-                rates[scraped].append(_rate(stage))
+                rates[scraped] += _rate(stage) / 2
+        alone.append(rates[False])
+        ratios.append(rates[True] / rates[False])
     name = f"(j) a scrape with all series there can be, {lines:,} lines, median of {SCRAPES}"
+    name_of_me = "    GET /api/auth/me with a scrape each second over none, 32 clients"
     return [
         at_most(name, milliseconds, 10),
         Figure("    over HTTP, of an instance whose routes were each asked", f"{_over_http(stage.service):.1f} ms"),
-        at_least(
-            "    GET /api/auth/me with a scrape each second over none, 32 clients",
-            median(rates[True]),
-            median(rates[False]),
-            0.98,
-        ),
+        at_least(name_of_me, median(alone) * median(ratios), median(alone), 0.98),
     ]
 
 
