@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run test fuzz check bench drill-faults image-test lock format clean
+.PHONY: help run rules test fuzz check bench drill-faults image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,7 @@ test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included
 	@./tests/install-pgbouncer
 	@./tests/install-postgresql
 	@./tests/install-prometheus
+	@./tests/install-iproute2
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the API for 10 minutes and the parsers by 20,000 texts each (ARGS="--fuzz-seconds 60 --fuzz-examples 500")
@@ -59,8 +60,15 @@ bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash 
 	@./bench/install-wrk
 	@$(BIN)/python -m bench $(ARGS)
 
+rules: $(DEV_READY) ## Make infra/monitoring/rules/objectives.yml of infra/monitoring/objectives.yml
+	@$(BIN)/python -m infra.monitoring
+
 drill-faults: $(DEV_READY) ## Faults under load for 10 minutes, with a ledger; writes docs/drills/faults.md
 	@./tests/install-haproxy
+	@./tests/install-iproute2
+	@./tests/install-nginx
+	@./tests/install-pgbouncer
+	@./tests/install-postgresql
 	@$(BIN)/python -m drills --write $(ARGS)
 
 image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities

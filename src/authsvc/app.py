@@ -152,10 +152,11 @@ class _Rooms:
             queue_seconds=hashing.queue_seconds,
             refusal_seconds=hashing.refusal_seconds,
         )
-        limits = Limits(database, config.limits, key_sets.derived_keys(tokens, b"limits"), clock, observe=metrics.limit)
+        limits = Limits(database, config.limits, derived_keys(config, b"limits"), clock, observe=metrics.limit)
         policy = password_policy(config)
         failed = partial(database.publish, BreachCheckFailed())
-        breached = BreachedPasswords(hashing.breached_url, hashing.breached_seconds, failed)
+        url = hashing.breached_url
+        breached = BreachedPasswords(url.reveal() if url else None, hashing.breached_seconds, failed)
         issuer = AccessTokenIssuer(
             keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
         )
@@ -247,7 +248,7 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
         rooms.entropy,
     )
     issuer, public_url = config.tokens.issuer, config.http.public_url
-    form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
+    form_tokens = FormTokens(derived_keys(config, b"form token"), cookies.form_nonce, entropy)
     forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
     farewell = Farewell(cookies, rooms.reader, rooms.tokens.refresh_tokens)
     register = Register(database, passwords, limits, policy, rooms.breached, clock, entropy)
@@ -261,9 +262,9 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
         *RefreshDoor(flows.refresh, cookies).routes(),
         *SessionsDoor(flows.sessions, forms).routes(),
         *LogoutDoor(flows.sessions, farewell, form_tokens).routes(),
-        *ProfileDoor(flows.profile, flows.sessions, pages, form_tokens).routes(),
+        *ProfileDoor(flows.profile, flows.sessions, forms).routes(),
         *ChangePasswordDoor(change_password, flows.profile, policy, forms).routes(),
-        *ActivityDoor(Activity(database), pages).routes(),
+        *ActivityDoor(Activity(database), forms).routes(),
         *ExportUserDoor(ExportUser(database)).routes(),
         *DeleteUserDoor(DeleteUser(database, passwords, limits), flows.profile, policy, farewell, forms).routes(),
         *verify.routes(),
@@ -292,6 +293,11 @@ def refresh_keys(config: Config) -> list[bytes]:
     if secret is None:
         return key_sets.refresh_secrets(config.tokens)
     return [part.encode() for part in secret.reveal().split()]
+
+
+def derived_keys(config: Config, purpose: bytes) -> list[bytes]:
+    """Return the keys of what shall outlive the signing keys as refresh tokens do: limits, known browsers, forms."""
+    return key_sets.derived_keys(refresh_keys(config), purpose)
 
 
 def _log_event(event: Event) -> None:

@@ -250,7 +250,7 @@ class Passwords:
         "A wrong password is told so this long after its comparison began, that the time does not tell how the stored"
         " hash was made.",
     )
-    breached_url: str | None = variable(
+    breached_url: Secret | None = variable(
         "AUTHSVC_BREACHED_PASSWORDS_URL",
         range_url,
         None,

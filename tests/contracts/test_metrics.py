@@ -61,7 +61,7 @@ def documented(service: Service) -> dict[str, Documented]:
     """The table of the document; where it names a set, that of the code."""
     sets = {
         "[the events](#events)": {kind.tag for kind in KINDS},
-        "a template of the routes, or `unmatched`": {
+        "a template of the routes, or unmatched": {
             "unmatched",
             *(route.path for route in service.public[ROUTES].values()),
         },
@@ -72,7 +72,7 @@ def documented(service: Service) -> dict[str, Documented]:
     table = {}
     for name, kind, labels, unit, meaning in ROW.findall(DOCUMENT):
         parts = dict(re.findall(r"`(\w+)`: ([^;]+?) ?(?:;|$)", labels))
-        values = {label: frozenset(sets.get(told) or re.findall(r"`(\w+)`", told)) for label, told in parts.items()}
+        values = {label: frozenset(sets.get(told) or told.split(", ")) for label, told in parts.items()}
         assert name not in table
         table[name] = Documented(kind, values, unit, meaning)
     return table

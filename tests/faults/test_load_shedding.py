@@ -190,6 +190,18 @@ async def test_beyond_its_time_the_queue_refuses_without_a_wait(
     assert gate.begun == 1
 
 
+async def test_a_full_queue_is_told_before_the_body_is_read(
+    client: Client, gate: Gate, crowd: Crowd, token: str
+) -> None:
+    """DOS-01 (CWE-405): reading one costs more than all the rest of a refusal."""
+    assert token
+    headers = {"Content-Type": "application/json"}
+    await problem(await client.post(LOGIN, data=b"{", headers=headers), 400, "invalid_json")
+    assert (await full(client, crowd)).status == 503
+    await problem(await client.post(LOGIN, data=b"{", headers=headers), 503, "busy")
+    assert gate.begun == 1
+
+
 @contextmanager
 def locked_users(url: DatabaseUrl) -> Iterator[None]:
     with psycopg.connect(url.reveal()) as connection:

@@ -154,6 +154,7 @@ STATEMENTS = {
     "a lock beyond its time": ("locked", raising("lock_not_available")),
     "too many connections": ("too_many_connections", raising("too_many_connections")),
     "a server that starts": ("starting", raising("cannot_connect_now")),
+    "what no server of ours can": ("unsupported", "select from generate_series(1, 2) as g for update of g"),
     "a statement that another session prepared": ("pooler", "execute prepared_elsewhere"),
 }
 

@@ -111,6 +111,8 @@ class Database:
     async def transaction(self, origin: Origin) -> AsyncIterator[Transaction]:
         """Open a transaction: commits on leaving, rolls back on an exception. Short, and never around a hash.
 
+        All of it has the time of one statement and a second more: beyond that its connection is cut, which rolls back.
+
         What is recorded in it is journaled as coming from `origin`.
 
         Raises:

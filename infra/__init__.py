@@ -1,0 +1,1 @@
+"""What the service runs on and is watched with, as code."""
