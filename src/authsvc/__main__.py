@@ -49,7 +49,7 @@ def _fail(sentence: str) -> NoReturn:
 
 def _config(environ: Mapping[str, str] | None = None) -> Config:
     config = Config.read(os.environ if environ is None else environ, check_keys=key_sets.read_key_set)
-    logs.configure(config.logging.format, config.logging.level)
+    logs.configure(config.logging.format, config.logging.level, google_project=config.logging.google_project)
     return config
 
 

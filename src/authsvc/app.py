@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from authsvc import key_sets, machine, resources
+from authsvc import key_sets, logs, machine, resources
 from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
@@ -99,7 +99,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
 
     public = web.Application(
         middlewares=[
-            observe(metrics, rooms.entropy, http.public_url),
+            observe(metrics, rooms.entropy, http.public_url, logs.RequestLog(config.logging.sample_2xx)),
             handle_refusals(Problems(http.public_url), pages),
             guard.middleware(),
         ],
@@ -287,4 +287,4 @@ def refresh_keys(config: Config) -> list[bytes]:
 
 def _log_event(event: Event) -> None:
     if not event.quiet:
-        structlog.get_logger().info("event", tag=event.tag, **vars(event))
+        structlog.get_logger().info("event", message=event.tag, tag=event.tag, **vars(event))

@@ -18,6 +18,7 @@ from authsvc.environment import (
     Setting,
     TrustedProxies,
     database_url,
+    google_project,
     hmac_secret,
     hmac_secrets,
     integer,
@@ -28,6 +29,7 @@ from authsvc.environment import (
     printable,
     range_url,
     seconds,
+    share,
     trusted_proxies,
     variable,
 )
@@ -270,6 +272,18 @@ class Logging:
         one_of("auto", "json", "console"),
         "auto",
         "json, console, or auto: console in a terminal.",
+    )
+    sample_2xx: float = variable(
+        "AUTHSVC_LOG_SAMPLE_2XX",
+        share,
+        "1",
+        "Share of the requests with a good answer that leave a line, from 0 to 1. All others always do.",
+    )
+    google_project: str | None = variable(
+        "AUTHSVC_LOG_GOOGLE_PROJECT",
+        google_project,
+        None,
+        "Id of the Google Cloud project whose traces the lines name, as Cloud Logging wants it.",
     )
 
 

@@ -11,6 +11,7 @@ from authsvc.refusals import FieldFault, InvalidInput, Refusal
 from authsvc.web import problems, redirects
 from authsvc.web.form_tokens import FIELD, FormTokens
 from authsvc.web.guard import IDENTITY
+from authsvc.web.middleware import REFUSAL_CODE
 from authsvc.web.pages import FormPage, Pages
 from authsvc.web.reading import Shape, T
 
@@ -39,6 +40,8 @@ class Forms:
         fields = fields or {}
         nonce = self.tokens.nonce(request)
         status, headers, errors, alert = _explain(refusal)
+        if refusal is not None:
+            request[REFUSAL_CODE] = refusal.code
         shown = page(
             signed_in=IDENTITY in request,
             form_token=self.tokens.issue(request, nonce),
