@@ -226,6 +226,7 @@ def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
         ("AUTHSVC_LOG_FORMAT", ["xml"]),
         ("AUTHSVC_LOG_SAMPLE_2XX", ["-0.1", "1.01", "10%", "nan", "1e-3", ".5"]),
         ("AUTHSVC_LOG_GOOGLE_PROJECT", ["My project", "projects/my-project", "123456789012", "short", "a-project-"]),
+        ("AUTHSVC_TRACES", ["on", "OTLP", "http://127.0.0.1:4318"]),
         ("AUTHSVC_DATA_DIR", ["a\nb"]),
         ("AUTHSVC_PG_BIN", ["\x1b"]),
     ],

@@ -12,6 +12,7 @@ import click
 
 from authsvc import dev, key_rotation, key_sets, logs, machine, operations
 from authsvc.addresses import network_of
+from authsvc.app import make_tracing
 from authsvc.clock import SystemClock
 from authsvc.commands.clients import clients
 from authsvc.commands.journal import journal
@@ -103,6 +104,7 @@ def migrate() -> None:
 def check_config(forwarded_for: tuple[str, ...], peer: str) -> None:
     """Print what it would run with, secrets masked; exit 78 and list every fault if it would not."""
     config = _fitted(_config())
+    make_tracing(config)
     width = max(len(setting.name) for setting in settings())
     for name, value in config.shown():
         click.echo(f"{name:<{width}}  {value}")

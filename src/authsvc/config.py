@@ -288,6 +288,18 @@ class Logging:
 
 
 @dataclass(frozen=True)
+class Tracing:
+    """What is told of each request to who collects traces."""
+
+    traces: Literal["off", "otlp"] = variable(
+        "AUTHSVC_TRACES",
+        one_of("off", "otlp"),
+        "off",
+        "`otlp`: spans are sent to `OTEL_EXPORTER_OTLP_ENDPOINT`, which needs the extra `otel`.",
+    )
+
+
+@dataclass(frozen=True)
 class Development:
     """Only `authsvc dev` and the tests read these."""
 
@@ -314,6 +326,7 @@ class Config:
     passwords: Passwords
     limits: Limits
     logging: Logging
+    tracing: Tracing
     development: Development
 
     @classmethod

@@ -21,7 +21,7 @@ import bcrypt
 
 from authsvc import machine
 from authsvc.config import Argon2Profile, Config, ConfigError
-from authsvc.hash_queue import HashQueue, always
+from authsvc.hash_queue import HashQueue, Trace, always
 from authsvc.password_policy import Password
 
 MAX_MEMORY_KIB = 131_072
@@ -118,8 +118,9 @@ class Passwords:
         queue_seconds: float,
         refusal_seconds: float = 0,
         observe: Callable[[float], None] = lambda _seconds: None,
+        trace: Trace | None = None,
     ) -> None:
-        """`observe` hears the seconds of each hash, on the event loop."""
+        """`observe` hears the seconds of each hash, on the event loop; `trace` is that of hash_queue.py."""
         self._profile = profile
         self._argon2 = argon2.PasswordHasher(profile.passes, profile.memory_kib, profile.lanes)
         self._refusal_seconds = refusal_seconds
@@ -127,8 +128,8 @@ class Passwords:
         started = time.monotonic()
         self._decoy = self._argon2.hash(os.urandom(16).hex())
         seconds = time.monotonic() - started
-        self._queue = HashQueue("hash", threads, queue_seconds, seconds, observe)
-        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, observe)
+        self._queue = HashQueue("hash", threads, queue_seconds, seconds, observe, trace=trace)
+        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, observe, trace=trace)
 
     @property
     def pending(self) -> int:

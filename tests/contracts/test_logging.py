@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ import authsvc
 from authsvc.events import KINDS
 from tests.attacks.test_canaries import FORM, PERSON, bearer
 from tests.cli.conftest import Running, Start, settings, start
+from tests.conftest import Client
 
 __all__ = ["settings", "start"]  # the fixtures of a process
 
@@ -126,3 +128,11 @@ def test_of_good_answers_only_a_share_is_told_and_of_all_else_everything(
     told = [line["httpRequest"]["status"] for line in lines if line["event"] == "request"]
     assert told == [401, 401, 404, 403]
     assert "session:login:success" in {line["message"] for line in lines}
+
+
+async def test_a_request_without_a_trace_has_none_of_the_request_before_it(client: Client, log: StringIO) -> None:
+    """One connection is one task, and its context outlives a request."""
+    for headers in (TRACED, {}, {"traceparent": "00-no"}, {**TRACED, "traceparent": TRACED["traceparent"].upper()}):
+        await client.get("/api/auth/me", headers=headers)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line.get("trace_id") for line in lines if line["event"] == "request"] == [TRACE, None, None, None]
