@@ -21,10 +21,12 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_CONFIG_FILE=/run/secr
 WORKDIR /src
 # pip lives in a virtual environment beside the one that is shipped, which has none.
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/venv
-COPY requirements/service.txt requirements/run.txt requirements/
+# service-otel: with OpenTelemetry, for AUTHSVC_TRACES.
+ARG REQUIREMENTS=service
+COPY requirements/${REQUIREMENTS}.txt requirements/run.txt requirements/
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem \
     /opt/build/bin/pip --python /opt/venv/bin/python install --quiet \
-    --require-hashes --requirement requirements/service.txt
+    --require-hashes --requirement "requirements/${REQUIREMENTS}.txt"
 # Of that lock only the build backend and what it needs; should it need more one day, pip refuses for want of a hash.
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem \
     awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' \

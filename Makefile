@@ -80,8 +80,9 @@ image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, wi
 	@./tests/image-test
 
 lock: $(DEV_READY) ## Bring requirements/*.txt up to date with pyproject.toml (UPGRADE=1 takes new versions)
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group dev --output-file $(LOCKS)/dev.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --extra otel --group dev --output-file $(LOCKS)/dev.txt
 	@$(COMPILE) --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service.txt
+	@$(COMPILE) --extra otel --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service-otel.txt
 	@$(COMPILE) --extra embedded --constraint $(LOCKS)/dev.txt --group run --output-file $(LOCKS)/run.txt
 
 format: $(DEV_READY) ## Format Python and templates

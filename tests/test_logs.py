@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -20,6 +20,7 @@ import pytest
 import structlog
 
 from authsvc import logs
+from authsvc.traceparent import Trace
 
 CANARY = "hunter2-canary"
 
@@ -42,10 +43,11 @@ def test_a_line_is_one_json_object(log: io.StringIO) -> None:
     structlog.get_logger().info("event", tag="session:login:success", status=200, text="zwei\nZeilen ü")
     logs.REQUEST_ID.reset(token)
     (line,) = lines(log)
-    assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() == timedelta(0)
+    assert datetime.fromisoformat(line.pop("time")).utcoffset() == timedelta(0)
     assert line == {
         "event": "event",
-        "level": "info",
+        "severity": "INFO",
+        "message": "event",
         "request_id": "r-1",
         "tag": "session:login:success",
         "status": 200,
@@ -97,14 +99,14 @@ def test_an_exception_is_told_by_its_type_and_frames_and_never_by_its_text(
     assert line["error"] == "builtins.LookupError"
     assert [frame.rpartition(" ")[2] for frame in line["frames"]][-1] == "fail"
     assert f"{__file__}:" in line["frames"][-1]
-    assert line["level"] == "error"
+    assert line["severity"] == "ERROR"
 
 
 def test_where_no_exception_is_there_is_nothing_to_tell(log: io.StringIO) -> None:
     structlog.get_logger().error("x", exc_info=True)
     structlog.get_logger().error("x", exc_info=None)
     for line in lines(log):
-        assert line.keys() == {"event", "level", "timestamp"}
+        assert line.keys() == {"event", "message", "severity", "time"}
 
 
 def test_libraries_say_their_constant_text_and_nothing_they_format(log: io.StringIO) -> None:
@@ -112,9 +114,9 @@ def test_libraries_say_their_constant_text_and_nothing_they_format(log: io.Strin
     logging.getLogger("aiohttp.server").warning("Error handling request from %s", CANARY)
     logging.getLogger("chatty").info("not heard")
     (line,) = lines(log)
-    assert line["text"] == "Error handling request from %s"
+    assert line["message"] == "Error handling request from %s"
     assert line["logger"] == "aiohttp.server"
-    assert line["level"] == "warning"
+    assert line["severity"] == "WARNING"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_libraries_say_their_constant_text_and_nothing_they_format(log: io.Strin
 )
 def test_a_library_may_use_levels_of_its_own(log: io.StringIO, number: int, level: str) -> None:
     logging.getLogger("library").log(number, "x")
-    assert [line["level"] for line in lines(log)] == [level]
+    assert [line["severity"] for line in lines(log)] == [level.upper()]
 
 
 @pytest.mark.parametrize("value", ["\ud800", 2**70, {1: "one"}, object, {"a", "b"}])
@@ -137,11 +139,12 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_json() -> None:
         (Terminal(), "auto", "\x1b["),
         (io.StringIO(), "auto", "{"),
         (Terminal(), "json", "{"),
-        (io.StringIO(), "console", "2"),
+        (io.StringIO(), "console", ""),
     ):
         logs.configure(choice, "info", stream)
         structlog.get_logger().info("serving", port=8080)
         assert stream.getvalue().startswith(start)
+        assert ("\x1b" in stream.getvalue()) is start.startswith("\x1b")
         assert stream.getvalue().count("\n") == 1
 
 
@@ -151,12 +154,13 @@ def test_the_console_is_readable_and_keeps_each_event_on_a_line() -> None:
     try:
         fail()
     except LookupError:
-        structlog.get_logger().exception("broken", status=500, text="a\nb")
+        structlog.get_logger().exception("broken", status=500, text="a\nb\x1b[2J")
     text = stream.getvalue()
     assert text.count("\n") == 1
+    assert text[:-1].isprintable()
     assert CANARY not in text
-    assert "[error    ] broken" in text
-    assert "status=500" in text
+    assert text[13:].startswith("ERROR    broken  ")
+    assert "  500 " in text
     assert "error=builtins.LookupError" in text
 
 
@@ -281,5 +285,99 @@ async def test_a_forgotten_failure_on_the_loop_is_told_without_its_text(log: io.
         {"message": "lost", "exception": LookupError(CANARY), "x": CANARY}
     )
     (line,) = lines(log)
-    assert (line["text"], line["error"]) == ("lost", "builtins.LookupError")
+    assert (line["message"], line["error"]) == ("lost", "builtins.LookupError")
     assert CANARY not in log.getvalue()
+
+
+def with_trace(project: str | None) -> dict[str, Any]:
+    stream = io.StringIO()
+    logs.configure("json", "info", stream, google_project=project)
+    token = logs.TRACE.set(Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True))
+    structlog.get_logger().info("x")
+    logs.TRACE.reset(token)
+    structlog.get_logger().info("y")
+    first, second = lines(stream)
+    assert second.keys() == {"event", "message", "severity", "time"}
+    return {name: value for name, value in first.items() if name not in second}
+
+
+def test_a_line_of_a_trace_names_it_and_for_google_cloud_as_that_wants_it() -> None:
+    assert with_trace(None) == {
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "span_id": "00f067aa0ba902b7",
+        "trace_sampled": True,
+    }
+    assert with_trace("my-project") == {
+        "logging.googleapis.com/trace": "projects/my-project/traces/4bf92f3577b34da6a3ce929d0e0e4736",
+        "logging.googleapis.com/spanId": "00f067aa0ba902b7",
+        "logging.googleapis.com/trace_sampled": True,
+    }
+
+
+def said_of(share: float, status: int, ids: Iterable[str]) -> set[str]:
+    """Log a request of each id; return the ids that have a line."""
+    stream = io.StringIO()
+    logs.configure("json", "info", stream)
+    log_request = logs.RequestLog(share)
+    for each in ids:
+        token = logs.REQUEST_ID.set(each)
+        log_request("GET", "/", status, 0, None)
+        logs.REQUEST_ID.reset(token)
+    return {line["request_id"] for line in lines(stream)}
+
+
+@pytest.mark.parametrize("form", ["0123456789abcdef-{:x}", "client-{}", "{:064d}"])
+def test_of_good_answers_a_share_is_told_always_the_same(form: str) -> None:
+    ids = [form.format(number) for number in range(10_000)]
+    few, more = said_of(0.05, 200, ids), said_of(0.5, 204, reversed(ids))
+    assert 300 < len(few) < 700
+    assert 4500 < len(more) < 5500
+    assert few < more
+    assert said_of(0, 200, ids) == set()
+    assert said_of(1, 299, ids) == set(ids)
+
+
+@pytest.mark.parametrize("status", [101, 303, 400, 429, 500, 503])
+def test_every_other_answer_is_told(status: int) -> None:
+    assert said_of(0, status, ["a", "b", "c"]) == {"a", "b", "c"}
+
+
+def test_the_requests_of_one_trace_are_told_together() -> None:
+    for number in range(100):
+        token = logs.TRACE.set(Trace(f"{number:032x}", "00f067aa0ba902b7", sampled=False))
+        assert len(said_of(0.5, 200, [f"r-{each}" for each in range(20)])) in (0, 20)
+        logs.TRACE.reset(token)
+
+
+@pytest.mark.parametrize("status, severity", [(200, "INFO"), (404, "INFO"), (500, "WARNING"), (503, "WARNING")])
+def test_a_request_is_a_line_that_cloud_logging_reads(log: io.StringIO, status: int, severity: str) -> None:
+    logs.RequestLog()("PÖST", "/api/auth/login", status, 0.0123456789, "a_code")
+    (line,) = lines(log)
+    del line["time"]
+    assert line == {
+        "event": "request",
+        "severity": severity,
+        "message": f"? /api/auth/login {status}",
+        "code": "a_code",
+        "httpRequest": {
+            "requestMethod": "?",
+            "requestUrl": "/api/auth/login",
+            "status": status,
+            "latency": "0.012346s",
+        },
+    }
+
+
+def test_a_request_on_the_console_is_method_route_status_and_time() -> None:
+    stream = io.StringIO()
+    logs.configure("console", "info", stream)
+    logs.RequestLog()("POST", "/api/auth/login", 401, 0.0312, "invalid_credentials")
+    assert stream.getvalue().split()[1:] == [
+        "INFO",
+        "POST",
+        "/api/auth/login",
+        "401",
+        "31.2",
+        "ms",
+        "invalid_credentials",
+    ]

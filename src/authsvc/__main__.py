@@ -12,6 +12,7 @@ import click
 
 from authsvc import dev, key_rotation, key_sets, logs, machine, operations
 from authsvc.addresses import network_of
+from authsvc.app import make_tracing
 from authsvc.clock import SystemClock
 from authsvc.commands.clients import clients
 from authsvc.commands.journal import journal
@@ -49,7 +50,7 @@ def _fail(sentence: str) -> NoReturn:
 
 def _config(environ: Mapping[str, str] | None = None) -> Config:
     config = Config.read(os.environ if environ is None else environ, check_keys=key_sets.read_key_set)
-    logs.configure(config.logging.format, config.logging.level)
+    logs.configure(config.logging.format, config.logging.level, google_project=config.logging.google_project)
     return config
 
 
@@ -99,6 +100,7 @@ def check_config(forwarded_for: tuple[str, ...], peer: str) -> None:
     config = _config()
     threads = choose_threads(config, machine.memory_limit())
     config = replace(config, passwords=replace(config.passwords, threads=threads))
+    make_tracing(config)
     width = max(len(setting.name) for setting in settings())
     for name, value in config.shown():
         click.echo(f"{name:<{width}}  {value}")

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 
-from authsvc import key_sets, machine, measures, resources
+from authsvc import key_sets, logs, machine, measures, resources
 from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock, SystemClock
-from authsvc.config import Config
+from authsvc.config import Config, ConfigError
 from authsvc.entropy import Entropy, SystemEntropy
 from authsvc.events import BreachCheckFailed, Event
 from authsvc.flows.activity import Activity
@@ -74,6 +74,10 @@ from authsvc.web.revoke import RevokeDoor
 from authsvc.web.routes import Route
 from authsvc.web.same_site import SameSite
 from authsvc.web.sessions import SessionsDoor
+from authsvc.web.spans import traced
+
+if TYPE_CHECKING:
+    from authsvc.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
 
     public = web.Application(
         middlewares=[
-            observe(metrics, rooms.entropy, http.public_url),
+            observe(metrics, rooms.entropy, http.public_url, logs.RequestLog(config.logging.sample_2xx)),
+            *([traced(rooms.tracing)] if rooms.tracing else []),
             handle_refusals(Problems(http.public_url), pages),
             guard.middleware(),
         ],
@@ -138,6 +143,7 @@ class _Rooms:
     keys: KeySet
     reader: AccessTokenReader
     tokens: SessionTokens
+    tracing: "Tracing | None"
 
     @classmethod
     def of(cls, config: Config, clock: Clock, entropy: Entropy) -> Self:
@@ -146,12 +152,19 @@ class _Rooms:
         # A connection of its own: who follows must not stand in line behind what the others wait for.
         follower = Database(dataclasses.replace(config.database, pool_size=1))
         revocations = Revocations(partial(_look, follower), clock, sessions.poll_seconds, sessions.stale_seconds)
-        database = Database(config.database, [metrics.event, _log_event, revocations.observe], clock)
+        tracing = make_tracing(config)
+        database = Database(
+            config.database,
+            [metrics.event, _log_event, revocations.observe],
+            clock,
+            trace=tracing.queried if tracing else None,
+        )
         passwords = Passwords(
             hashing.profile,
             threads=choose_threads(config, machine.memory_limit()),
             queue_seconds=hashing.queue_seconds,
             refusal_seconds=hashing.refusal_seconds,
+            trace=tracing.hashed if tracing else None,
         )
         limits = Limits(database, config.limits, derived_keys(config, b"limits"), clock, observe=metrics.limit)
         policy = password_policy(config)
@@ -185,6 +198,7 @@ class _Rooms:
             keys,
             reader,
             tokens=pairs,
+            tracing=tracing,
         )
         rooms.measure(config.database.capacity_bytes)
         return rooms
@@ -215,7 +229,7 @@ class _Rooms:
         await self.follower.close()
         await self.breached.close()
         await self.passwords.close()
-        await self.database.close()
+        await asyncio.gather(self.database.close(), *([self.tracing.close()] if self.tracing else []))
 
 
 @dataclass(frozen=True)
@@ -301,6 +315,25 @@ def derived_keys(config: Config, purpose: bytes) -> list[bytes]:
     return key_sets.derived_keys(refresh_keys(config), purpose)
 
 
+def make_tracing(config: Config) -> "Tracing | None":
+    """Return what makes spans, or None where none are asked for: then nothing of OpenTelemetry is loaded.
+
+    Raises:
+        ConfigError: it is not installed, or cannot use its own variables.
+    """
+    if config.tracing.traces == "off":
+        return None
+    try:
+        from authsvc.tracing import Tracing  # noqa: PLC0415 - only here, and only now
+
+        return Tracing()
+    except ImportError:
+        fault = "OpenTelemetry is not installed: pip install 'authsvc[otel]', or set it to off."
+    except ValueError:
+        fault = "OpenTelemetry cannot use one of its own variables: look at those that begin with OTEL_BSP_."
+    raise ConfigError([f"AUTHSVC_TRACES is otlp, and {fault}"])
+
+
 def _log_event(event: Event) -> None:
     if not event.quiet:
-        structlog.get_logger().info("event", tag=event.tag, **vars(event))
+        structlog.get_logger().info("event", message=event.tag, tag=event.tag, **vars(event))

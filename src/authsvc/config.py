@@ -18,6 +18,7 @@ from authsvc.environment import (
     Setting,
     TrustedProxies,
     database_url,
+    google_project,
     hmac_secret,
     hmac_secrets,
     integer,
@@ -27,6 +28,7 @@ from authsvc.environment import (
     path,
     printable,
     seconds,
+    share,
     trusted_proxies,
     variable,
 )
@@ -225,6 +227,30 @@ class Logging:
         "auto",
         "json, console, or auto: console in a terminal.",
     )
+    sample_2xx: float = variable(
+        "AUTHSVC_LOG_SAMPLE_2XX",
+        share,
+        "1",
+        "Share of the requests with a good answer that leave a line, from 0 to 1. All others always do.",
+    )
+    google_project: str | None = variable(
+        "AUTHSVC_LOG_GOOGLE_PROJECT",
+        google_project,
+        None,
+        "Id of the Google Cloud project whose traces the lines name, as Cloud Logging wants it.",
+    )
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """What is told of each request to who collects traces."""
+
+    traces: Literal["off", "otlp"] = variable(
+        "AUTHSVC_TRACES",
+        one_of("off", "otlp"),
+        "off",
+        "`otlp`: spans are sent to `OTEL_EXPORTER_OTLP_ENDPOINT`, which needs the extra `otel`.",
+    )
 
 
 @dataclass(frozen=True)
@@ -254,6 +280,7 @@ class Config:
     passwords: Passwords
     limits: Limits
     logging: Logging
+    tracing: Tracing
     development: Development
 
     @classmethod

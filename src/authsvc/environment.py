@@ -28,6 +28,8 @@ URL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 _RATE = re.compile(r"(\d{1,6})/(\d{1,6})", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+# A project of a Workspace domain has that domain before a colon.
+_GOOGLE_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]", re.ASCII)
 _ORIGIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(:\d{1,5})?/?", re.ASCII | re.IGNORECASE)
 
 
@@ -167,6 +169,17 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def share(text: str) -> float:
+    """Read a share of a whole.
+
+    Raises:
+        ValueError: it is no number from 0 to 1.
+    """
+    if not (_SECONDS.fullmatch(text) and float(text) <= 1):
+        raise ValueError("must be a number from 0 (none) to 1 (all)")
+    return float(text)
+
+
 def rate_limit(text: str) -> RateLimit:
     """Read a limit: how many at once, and the seconds in which as many come back.
 
@@ -212,6 +225,17 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def google_project(text: str) -> str:
+    """Read the id of a Google Cloud project.
+
+    Raises:
+        ValueError: it is not spelt like one.
+    """
+    if not _GOOGLE_PROJECT.fullmatch(text):
+        raise ValueError("must be the id of a project, such as my-project-123, and not its name or number")
+    return text
 
 
 def printable(text: str) -> str:

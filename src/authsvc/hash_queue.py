@@ -25,6 +25,7 @@ QUEUE_FULL, CLIENT_GONE = "queue_full", "client_gone"
 """Why a hash was shed: there was no room for it, or nobody wanted it any more when its turn came."""
 
 _T = TypeVar("_T")
+Trace = Callable[[float, float, float], None]
 
 
 def always() -> bool:
@@ -53,12 +54,25 @@ class _Job:
 class HashQueue:
     """Runs hashes in `threads` threads of its own; used from one event loop. `close` it at the end."""
 
-    def __init__(self, name: str, threads: int, seconds: float, mean_seconds: float, figures: HashFigures) -> None:
-        """`seconds` is the longest wait, `mean_seconds` a first guess at a hash's time; `figures` are added to."""
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        seconds: float,
+        mean_seconds: float,
+        figures: HashFigures,
+        *,
+        trace: Trace | None = None,
+    ) -> None:
+        """`seconds` is the longest wait, `mean_seconds` a first guess at a hash's time; `figures` are added to.
+
+        `trace` hears of each, where its caller is: how long it waited, how long ago it began, how long it took.
+        """
         self._threads = threads
         self._seconds = seconds
         self._mean_seconds = mean_seconds
         self._figures = figures
+        self._trace = trace
         self._executor = ThreadPoolExecutor(threads, name, initializer=_yield_the_cpu)
         self._jobs: set[_Job] = set()
 
@@ -91,12 +105,14 @@ class HashQueue:
             Busy: the queue is too long, or nobody wants it any more when its turn comes.
         """
         self.refuse_when_full()
-        loop, job = asyncio.get_running_loop(), _Job(wanted)
+        loop, job, asked = asyncio.get_running_loop(), _Job(wanted), time.monotonic()
         self._jobs.add(job)
         future = self._executor.submit(_timed, work, job)
         # Counted when the thread is free again, not when its caller has gone away.
         future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finished, job, done))
-        result, began, _seconds = await asyncio.wrap_future(future)
+        result, began, seconds = await asyncio.wrap_future(future)
+        if self._trace is not None:
+            self._trace(began - asked, time.monotonic() - began, seconds)
         return result, began
 
     async def close(self) -> None:

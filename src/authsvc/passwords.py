@@ -21,7 +21,7 @@ import bcrypt
 
 from authsvc import machine
 from authsvc.config import Argon2Profile, Config, ConfigError
-from authsvc.hash_queue import HashFigures, HashQueue, always
+from authsvc.hash_queue import HashFigures, HashQueue, Trace, always
 from authsvc.password_policy import Password
 
 MAX_MEMORY_KIB = 131_072
@@ -119,7 +119,9 @@ class Passwords:
         threads: int,
         queue_seconds: float,
         refusal_seconds: float = 0,
+        trace: Trace | None = None,
     ) -> None:
+        """`trace` is that of hash_queue.py."""
         self.threads = threads
         self.figures = HashFigures()
         self._profile = profile
@@ -129,8 +131,8 @@ class Passwords:
         started = time.monotonic()
         self._decoy = self._argon2.hash(os.urandom(16).hex())
         seconds = time.monotonic() - started
-        self._queue = HashQueue("hash", threads, queue_seconds, seconds, self.figures)
-        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, self.figures)
+        self._queue = HashQueue("hash", threads, queue_seconds, seconds, self.figures, trace=trace)
+        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, self.figures, trace=trace)
 
     @property
     def running(self) -> int:

@@ -260,4 +260,4 @@ def test_clients_that_go_away_while_their_password_is_hashed_leave_nothing_behin
     eventually(lambda: open_sockets(running) == 0, "no connection is left")
     assert running.ask(LOGIN, CREDENTIALS).status == 200
     assert "unforeseen" not in running.said
-    assert '"level":"error"' not in running.said
+    assert '"severity":"ERROR"' not in running.said

@@ -81,7 +81,9 @@ async def test_what_is_not_well_formed_is_counted_and_leaves_a_line_like_every_r
     for junk in (b"\x16\x03\x01\x02\x00" + SECRET, b"GET /" + SECRET + b" HTTP/1.1\r\nX : y\r\n\r\n"):
         await wire.exchange(junk + b"\r\n\r\n")
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [(line["event"], line["route"], line["status"]) for line in lines] == [("request", "unmatched", 400)] * 2
+    assert [(line["event"], line["message"].split()[1:], line["code"]) for line in lines] == [
+        ("request", ["unmatched", "400"], "malformed_request")
+    ] * 2
     async with listening_admin(service) as admin:
         status, scraped = await admin.get("/metrics")
     assert status == 200
@@ -236,7 +238,7 @@ async def test_a_client_that_goes_away_within_its_body_is_no_fault_of_ours(wire:
     await wire.exchange(LOGIN_HEAD + b"Content-Length: 100\r\n\r\n{", half_close=True)
     await wire.exchange(LOGIN_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", half_close=True)
     assert "unforeseen" not in log.getvalue()
-    assert '"route":"/api/auth/login","status":400' in log.getvalue()
+    assert '"requestUrl":"/api/auth/login","status":400' in log.getvalue()
 
 
 JSON: dict[bytes, tuple[int, str]] = {

@@ -51,5 +51,5 @@ def test_the_service_answers_whatever_is_sent_as_its_description_says(
     )
     assert done.returncode == 0, done.stdout
     assert '"event":"unforeseen"' not in running.said
-    assert '"level":"error"' not in running.said
+    assert '"severity":"ERROR"' not in running.said
     assert running.is_ready()

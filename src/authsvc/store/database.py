@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -23,6 +24,7 @@ from authsvc.refusals import DatabaseUnavailable
 from authsvc.store import journal
 from authsvc.store.faults import UNAVAILABLE, unavailable
 from authsvc.store.leases import Lease, LeaseFigures, Leases
+from authsvc.store.queries import name_of
 
 if TYPE_CHECKING:
     from authsvc.store.journal import Receipt
@@ -32,6 +34,7 @@ CLOSE_SECONDS = 1
 LOOK_UP_SECONDS = 0.2
 """Between two looks at what became of a transaction."""
 Observer = Callable[[Event], None]
+Trace = Callable[[str, float, BaseException | None], None]
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,18 @@ class Database:
     _leases: Leases
 
     def __init__(
-        self, settings: config.Database, observers: Sequence[Observer] = (), clock: Clock | None = None
+        self,
+        settings: config.Database,
+        observers: Sequence[Observer] = (),
+        clock: Clock | None = None,
+        trace: Trace | None = None,
     ) -> None:
+        """`observers` hear of events; `trace` of each statement its name, how many seconds it took, and its error."""
         self._settings = settings
         self._observers = observers
         self._clock = clock or SystemClock()
         self.figures = LeaseFigures()
+        self._trace = trace
 
     async def open(self) -> None:
         """Make the pool. A service may start before its database: it connects again at each use.
@@ -72,6 +81,7 @@ class Database:
             max_size=self._settings.pool_size,
             timeout=self._settings.acquire_seconds,
             reset=_keep_session,
+            init=None if self._trace is None else partial(_tell, self._trace),
             **_session(self._settings),
         )
         # asyncpg reads the URL when it first connects, not before.
@@ -175,6 +185,11 @@ class Database:
     def waiting(self) -> int:
         """How many wait for a connection."""
         return self._leases.waiting
+
+
+async def _tell(trace: Trace, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Tell `trace` of each statement, in the context of who sent it: asyncpg calls a logger by the loop."""
+    connection.add_query_logger(lambda said: trace(name_of(said.query), said.elapsed, said.exception))
 
 
 async def _keep_session(_connection: asyncpg.Connection[asyncpg.Record]) -> None:

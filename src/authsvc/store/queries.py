@@ -50,3 +50,14 @@ def queries(name: str) -> dict[str, Query]:
         for each in loaded.available_queries
         if not each.endswith("_cursor")
     }
+
+
+@cache
+def _names() -> dict[str, str]:
+    files = sorted(path.stem for path in resources.folder("sql").glob("*.sql"))
+    return {query.sql: f"{file}.{query.name}" for file in files for query in queries(file).values()}
+
+
+def name_of(sql: str) -> str:
+    """Return the file and name of a statement; of one that is not ours, such as COMMIT, its first word."""
+    return _names().get(sql) or sql.partition(" ")[0].strip("; \n").upper()

@@ -15,6 +15,7 @@ from authsvc.refusals import FieldFault, InvalidInput, Refusal
 from authsvc.web import problems, redirects
 from authsvc.web.form_tokens import FIELD, FormTokens
 from authsvc.web.guard import IDENTITY
+from authsvc.web.middleware import REFUSAL_CODE
 from authsvc.web.pages import FormPage, Page, Pages
 from authsvc.web.reading import Shape, T
 
@@ -57,6 +58,8 @@ class Forms:
         """Return a page with its form: empty, or with what was typed (never the password) and why it was refused."""
         fields = fields or {}
         status, headers, errors, alert = _explain(refusal)
+        if refusal is not None:
+            request[REFUSAL_CODE] = refusal.code
         filled = partial(
             page,
             next=redirects.local_path(fields.get(NEXT, request.query.get(NEXT))),

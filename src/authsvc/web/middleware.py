@@ -4,12 +4,11 @@ import re
 import time
 from itertools import count
 
-import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from multidict import CIMultiDict
 
-from authsvc import logs
+from authsvc import logs, traceparent
 from authsvc.entropy import Entropy
 from authsvc.metrics import Metrics
 from authsvc.web.routes import Handler, route_of
@@ -17,6 +16,8 @@ from authsvc.web.routes import Handler, route_of
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 MALFORMED = web.RequestKey("MALFORMED", bool)
 """There where the parser has found no HTTP: a request is made up, that the answer takes the road of all."""
+REFUSAL_CODE = web.RequestKey("REFUSAL_CODE", str)
+"""The code of the refusal that the answer is, if it is one: for the line of the request."""
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
@@ -38,12 +39,11 @@ SECURITY_HEADERS = {
 HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
-def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
+def observe(metrics: Metrics, entropy: Entropy, public_url: str, log_request: logs.RequestLog) -> Middleware:
     """Return the outermost middleware: gives the request its id, and the answer its headers, metric and log line."""
     everywhere = {**SECURITY_HEADERS, **(HSTS if public_url.startswith("https:") else {})}
     of_pages = CIMultiDict({**everywhere, "Content-Security-Policy": PAGE_CSP})
     of_the_api = CIMultiDict({**everywhere, "Content-Security-Policy": API_CSP})
-    log = structlog.get_logger()
     # Unique across instances and starts, without asking the operating system for each request.
     instance, numbers = entropy.token_bytes(12).hex(), count(1)
 
@@ -54,6 +54,8 @@ def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
         request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else f"{instance}-{next(numbers):x}"
         request[REQUEST_ID] = request_id
         logs.REQUEST_ID.set(request_id)
+        parent = request.headers.get(traceparent.HEADER)
+        logs.TRACE.set(None if parent is None else traceparent.read(parent))
         response = await handler(request)
         headers = response.headers
         headers.extend(of_pages if headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html") else of_the_api)
@@ -65,13 +67,7 @@ def observe(metrics: Metrics, entropy: Entropy, public_url: str) -> Middleware:
         metrics.request(request.method, template, status, seconds)
         if route and route.quiet and status < 300:  # noqa: PLR2004 - 2xx
             return response
-        log.info(
-            "request",
-            method=request.method if request.method.isascii() else "?",
-            route=template,
-            status=status,
-            milliseconds=round(seconds * 1000, 2),
-        )
+        log_request(request.method, template, status, seconds, request.get(REFUSAL_CODE))
         return response
 
     return middleware

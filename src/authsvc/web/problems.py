@@ -17,7 +17,7 @@ from aiohttp.typedefs import Middleware
 from authsvc import refusals
 from authsvc.refusals import Refusal
 from authsvc.web import notices, redirects
-from authsvc.web.middleware import MALFORMED, REQUEST_ID
+from authsvc.web.middleware import MALFORMED, REFUSAL_CODE, REQUEST_ID
 from authsvc.web.notices import Notice
 from authsvc.web.pages import Pages, ProblemPage
 from authsvc.web.routes import SAFE_METHODS, Handler, route_of
@@ -137,6 +137,7 @@ def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is becomes an answer without details
             refusal = as_refusal(error)
+        request[REFUSAL_CODE] = refusal.code
         try:
             response = answer(request, refusal)
         except Exception as error:  # noqa: BLE001 - a fault of these very lines must not escape to aiohttp's own page
