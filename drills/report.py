@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,7 +79,7 @@ class Report:
 
     def text(self) -> str:
         """Return the table for a terminal, with every finding."""
-        lines = ["", f"{self._machine()}", ""]
+        lines = ["", f"{machine()}", ""]
         lines += [f"{goal.name:<62} {goal.value:>16}   {goal.verdict}".rstrip() for goal in self._goals]
         found = self.outcome.findings
         lines += ["", f"{len(found)} broken promises" if found else "No promise was broken."]
@@ -109,13 +109,13 @@ class Report:
 
     def document(self) -> str:
         """Return docs/drills/faults.md."""
-        goals = _table(("", "", "wanted"), ((goal.name, goal.value, goal.verdict) for goal in self._goals))
-        faults = _table(("fault", "fired", "longest", "worst recovery", "answers meanwhile"), self._rows())
+        goals = table(("", "", "wanted"), ((goal.name, goal.value, goal.verdict) for goal in self._goals))
+        faults = table(("fault", "fired", "longest", "worst recovery", "answers meanwhile"), self._rows())
         found = [f"- {finding.kind.value}: {finding.sentence}" for finding in self.outcome.findings]
         left_out = [f"Left out on that machine: {name}.\n" for name in self.outcome.left_out]
         return DOCUMENT.format(
             command=self.command,
-            machine=self._machine(),
+            machine=machine(),
             people=PEOPLE,
             goals="\n".join(goals),
             tried=_collected(),
@@ -165,11 +165,13 @@ class Report:
                 ", ".join(f"{sort}: {number:,}" for sort, number in sorted(answers.items())),
             )
 
-    def _machine(self) -> str:
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-        # Who reads the times must know how much else was going on.
-        load = os.getloadavg()[1]
-        return f"{cores} cores, load average {load:.0f}, {platform.system()}, Python {platform.python_version()}"
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    # Who reads the times must know how much else was going on.
+    load = os.getloadavg()[1]
+    return f"{cores} cores, load average {load:.0f}, {platform.system()}, Python {platform.python_version()}"
 
 
 def _worst(strikes: list[Strike]) -> str:
@@ -177,7 +179,8 @@ def _worst(strikes: list[Strike]) -> str:
     return "never" if None in found else f"{max(each for each in found if each is not None):.1f} s"
 
 
-def _table(head: tuple[str, ...], rows: Any) -> Iterator[str]:  # noqa: ANN401 - tuples as long as the head
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
     yield f"| {' | '.join(head)} |"
     yield "|---" * len(head) + "|"
     for row in rows:

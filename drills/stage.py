@@ -96,7 +96,7 @@ class Stage:
         """
         haproxy = _haproxy()
         async with AsyncExitStack() as stack:
-            folder = stack.enter_context(_folder())
+            folder = stack.enter_context(temporary_folder())
             disk = stack.enter_context(_small_disk(folder / "disk"))
             home = disk or folder / "disk"
             server = await asyncio.to_thread(stack.enter_context, embedded.serve(home, settings=POSTGRES))
@@ -105,10 +105,10 @@ class Stage:
             database_url = server.url if is_measured else RELAYED.format(port=relay.port)
             command = ["-m", "authsvc", "serve"] if is_measured else ["-m", "drills.serve"]
             settings = {} if is_measured else {"AUTHSVC_PASSWORD_PROFILE": PROFILE}
-            environ = _environ(folder, {"AUTHSVC_DATABASE_URL": database_url, **with_limits_off(settings)})
-            instances = [_instance(folder, number, command, environ) for number in range(2)]
+            environ = environ_of(folder, {"AUTHSVC_DATABASE_URL": database_url, **with_limits_off(settings)})
+            instances = [instance_of(folder, number, command, environ) for number in range(2)]
             for instance in instances:
-                stack.push_async_callback(_stop, instance)
+                stack.push_async_callback(stop, instance)
             await asyncio.gather(*(instance.start() for instance in instances))
             url = await _proxy(stack, folder, haproxy, instances)
             yield cls(folder, server, relay, instances, url, disk, stack)
@@ -158,7 +158,7 @@ def with_limits_off(settings: Mapping[str, str]) -> dict[str, str]:
     return {**settings, **({"AUTHSVC_LIMITS": "off"} if "AUTHSVC_LIMITS" in known else {})}
 
 
-def _environ(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
+def environ_of(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of both instances."""
     keys = folder / "keys.json"
     keys.write_text(json.dumps({"keys": [key_sets.generate_key("ES256")]}))
@@ -173,14 +173,16 @@ def _environ(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _instance(folder: Path, number: int, command: Sequence[str], environ: Mapping[str, str]) -> Instance:
+def instance_of(folder: Path, number: int, command: Sequence[str], environ: Mapping[str, str]) -> Instance:
+    """Return an instance on free ports; it is not started."""
     port, admin_port = free_ports(2)
     ports = {"AUTHSVC_PORT": str(port), "AUTHSVC_ADMIN_PORT": str(admin_port)}
     log = folder / f"instance-{number}.log"
     return Instance(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", command, {**environ, **ports}, log)
 
 
-async def _stop(instance: Instance) -> None:
+async def stop(instance: Instance) -> None:
+    """End an instance as an administrator does, if it runs."""
     if instance.process is not None and instance.process.poll() is None:
         await instance.end(signal.SIGTERM)
 
@@ -229,7 +231,7 @@ def _end(process: "subprocess.Popen[bytes]") -> Callable[[], None]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """Make a folder that PostgreSQL's own user may pass through."""
     with tempfile.TemporaryDirectory(prefix="authsvc-drill-") as name:
         folder = Path(name)
