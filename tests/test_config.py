@@ -156,6 +156,7 @@ def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
         ("AUTHSVC_DATABASE_POOL_SIZE", ["0", "501"]),
         ("AUTHSVC_DATABASE_ACQUIRE_SECONDS", ["0"]),
         ("AUTHSVC_DATABASE_STATEMENT_SECONDS", ["0.01"]),
+        ("AUTHSVC_DATABASE_CAPACITY_BYTES", ["-1", "10GiB", "9007199254740993"]),
         ("AUTHSVC_DATABASE_POOLER", ["session", "Transaction"]),
         (
             "AUTHSVC_DATABASE_URL",

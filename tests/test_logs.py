@@ -202,10 +202,12 @@ def test_a_reader_that_takes_nothing_stops_nobody_and_what_is_lost_is_counted(
         said = [line := json.loads(pipe.readline())]
         while line["event"] != "log lines lost":
             said.append(line := json.loads(pipe.readline()))
+        counted = logs.lines_lost()
     *numbers, lost = [line.get("number", line.get("count")) for line in said]
     # Which of them are lost depends on when the writer came to write.
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 1000 - lost
+    assert counted == lost
     assert lost > 800
 
 

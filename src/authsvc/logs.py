@@ -139,6 +139,12 @@ class _Output(structlog.WriteLogger):
     log = debug = info = warning = error = critical = msg
 
 
+def lines_lost() -> int:
+    """Return how many lines were lost since the thread that writes them began."""
+    output = structlog.get_config()["logger_factory"]()
+    return output.writer.lost_in_all if isinstance(output, _Output) and output.writer else 0
+
+
 class _Writer:
     """A thread that writes lines in their order.
 
@@ -149,6 +155,7 @@ class _Writer:
         self._descriptor = descriptor
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._lost, self._counting = 0, threading.Lock()
+        self.lost_in_all = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -159,6 +166,7 @@ class _Writer:
             return
         with self._counting:
             self._lost += 1
+            self.lost_in_all += 1
 
     def close(self) -> None:
         """Wait until all is written, but not for ever."""

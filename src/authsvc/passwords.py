@@ -21,7 +21,7 @@ import bcrypt
 
 from authsvc import machine
 from authsvc.config import Argon2Profile, Config, ConfigError
-from authsvc.hash_queue import HashQueue, always
+from authsvc.hash_queue import HashFigures, HashQueue, always
 from authsvc.password_policy import Password
 
 MAX_MEMORY_KIB = 131_072
@@ -117,9 +117,9 @@ class Passwords:
         threads: int,
         queue_seconds: float,
         refusal_seconds: float = 0,
-        observe: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`observe` hears the seconds of each hash, on the event loop."""
+        self.threads = threads
+        self.figures = HashFigures()
         self._profile = profile
         self._argon2 = argon2.PasswordHasher(profile.passes, profile.memory_kib, profile.lanes)
         self._refusal_seconds = refusal_seconds
@@ -127,13 +127,18 @@ class Passwords:
         started = time.monotonic()
         self._decoy = self._argon2.hash(os.urandom(16).hex())
         seconds = time.monotonic() - started
-        self._queue = HashQueue("hash", threads, queue_seconds, seconds, observe)
-        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, observe)
+        self._queue = HashQueue("hash", threads, queue_seconds, seconds, self.figures)
+        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, self.figures)
 
     @property
-    def pending(self) -> int:
-        """How many hashes run or wait."""
-        return self._queue.pending + self._large.pending
+    def running(self) -> int:
+        """How many hashes run."""
+        return self._queue.running + self._large.running
+
+    @property
+    def waiting(self) -> int:
+        """How many hashes wait for their turn."""
+        return self._queue.pending + self._large.pending - self.running
 
     def refuse_when_busy(self) -> None:
         """Ask whether there is room for a hash before anything is done for it.

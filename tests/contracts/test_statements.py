@@ -38,6 +38,7 @@ FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("journal", "sweep_failed_logins"): ("swept",),
     ("journal", "sweep_journal"): ("swept",),
     ("schema", "applied_migrations"): ("migration_id",),
+    ("schema", "database_size"): ("bytes",),
     ("sessions", "end"): SessionEnded,
     ("sessions", "end_oldest_sessions"): SessionEnded,
     ("sessions", "end_reused"): SessionEnded,

@@ -86,9 +86,9 @@ async def log_in(client: Client) -> ClientResponse:
 
 async def pending(admin: Client) -> int:
     text = await (await admin.get("/metrics")).text()
-    found = re.search(r"^authsvc_password_hashes_pending (\d+)$", text, re.MULTILINE)
-    assert found, text
-    return int(found[1])
+    found = re.findall(r"^authsvc_password_hashes_(?:running|waiting) (\d+)$", text, re.MULTILINE)
+    assert len(found) == 2, text
+    return sum(map(int, found))
 
 
 class Crowd:

@@ -263,7 +263,7 @@ async def test_closing_does_not_wait_for_ever_for_a_connection_that_is_held(
     await database.open()
     async with database.read():
         await database.close()
-    assert database.connections() == (0, 0)
+    assert database.connections == 0
 
 
 async def test_a_url_that_the_driver_cannot_use_ends_the_start(config: Config) -> None:
@@ -276,5 +276,5 @@ async def test_a_url_that_the_driver_cannot_use_ends_the_start(config: Config) -
 
 async def test_connections_are_counted(database: Database) -> None:
     async with database.read():
-        assert database.connections() == (1, 0)
-    assert database.connections() == (1, 1)
+        assert (database.size, database.connections, database.in_use, database.waiting) == (1, 1, 1, 0)
+    assert (database.size, database.connections, database.in_use, database.waiting) == (1, 1, 0, 0)

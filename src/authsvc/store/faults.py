@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections import Counter
 from dataclasses import dataclass
 
 import asyncpg
@@ -143,9 +144,15 @@ def classify(error: BaseException) -> Fault | None:
     return next((fault for base in type(error).__mro__ if (fault := FAULTS.get(base))), None)
 
 
-def unavailable(error: BaseException) -> DatabaseUnavailable:
+def uncounted() -> Counter[str]:
+    """Return a count of each word at 0."""
+    return Counter({fault.word: 0 for fault in FAULTS.values()})
+
+
+def unavailable(error: BaseException, counts: Counter[str]) -> DatabaseUnavailable:
     """Record what the database did wrong, and return the refusal that stands for it."""
     fault = classify(error) or LOST
+    counts[fault.word] += 1
     structlog.get_logger().warning(
         "database_unavailable", fault=fault.word, error=type(error).__name__, advice=fault.advice
     )
