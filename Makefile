@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run test fuzz check bench observe drill-faults drill-alerts image-test lock format clean
+.PHONY: help run rules test fuzz check bench observe drill-faults drill-alerts image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ check: $(DEV_READY) ## Lint, types, import contracts, SQL, templates, Dockerfile
 bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash rate, in one run
 	@./bench/install-wrk
 	@$(BIN)/python -m bench $(ARGS)
+
+rules: $(DEV_READY) ## Make infra/monitoring/rules/objectives.yml of infra/monitoring/objectives.yml
+	@$(BIN)/python -m infra.monitoring
 
 drill-faults: $(DEV_READY) ## Faults under load for 10 minutes, with a ledger; writes docs/drills/faults.md
 	@./tests/install-haproxy
