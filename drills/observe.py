@@ -27,8 +27,8 @@ PROMETHEUS_PORT, ALERTMANAGER_PORT, RECEIVER_PORT = 9091, 9093, 9094
 WELCOME = """
   Service        {service}/register
   Its metrics    {admin}/metrics
-  Prometheus     http://{prometheus}/alerts, /graph, /targets
-  Alertmanager   http://{alertmanager}/#/alerts
+  Prometheus     http://{prometheus}
+  Alertmanager   http://{alertmanager}/api/v2/alerts
 
   {people} people look at their account, renew and log in. Alerts that fire or resolve are told here.
   Ctrl-C stops all of it, and nothing is kept.
