@@ -58,7 +58,13 @@ class Instance:
         """Start it, and return when it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and no wait
-                [sys.executable, *self.command], env=self.environ, stdout=log, stderr=log, cwd=ROOT
+                [sys.executable, *self.command],
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                # A Ctrl-C is for us, who put all away in order.
+                start_new_session=True,
             )
         await until_answered(f"{self.admin_url}/readyz", self.process)
 
