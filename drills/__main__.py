@@ -6,7 +6,6 @@ In the end every promise is called in. Short: `make drill-faults ARGS="--seconds
 import argparse
 import asyncio
 import json
-import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import uvloop
 
 from authsvc.embedded import EmbeddedError
 from drills import attacks, overload, report
+from drills.ending import end_in_order
 from drills.overload import Overload
 from drills.play import Outcome, Play, say
 from drills.stage import ROOT, Stage, StageError
@@ -23,30 +23,17 @@ DOCUMENT = ROOT / "docs" / "drills" / "faults.md"
 
 async def faults_under_load(seconds: float, seed: int) -> Outcome:
     """Return what the clients' ledgers say after so many seconds of faults."""
-    _end_in_order()
+    end_in_order()
     async with Stage.up() as stage:
         return await Play(stage, seconds, seed).run()
 
 
 async def logins_beyond_capacity(seconds: float) -> Overload:
     """Return what ten times too many logins leave of the service, measured on a stage of its own."""
-    _end_in_order()
+    end_in_order()
     async with Stage.up(is_measured=True) as stage:
         say(f"logins are offered at {overload.TIMES} times capacity")
         return await overload.measure(stage, seconds)
-
-
-def _end_in_order() -> None:
-    """On SIGTERM put away what was begun, as the runner does on SIGINT."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-
-    def end() -> None:
-        # A second one must not interrupt it.
-        loop.add_signal_handler(signal.SIGTERM, lambda: None)
-        if task is not None:
-            task.cancel()
-
-    loop.add_signal_handler(signal.SIGTERM, end)
 
 
 def main() -> None:

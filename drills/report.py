@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -84,7 +84,7 @@ class Report:
 
     def text(self) -> str:
         """Return the table for a terminal, with every finding."""
-        lines = ["", f"{self._machine()}", ""]
+        lines = ["", f"{machine()}", ""]
         lines += [f"{goal.name:<62} {goal.value:>16}   {goal.verdict}".rstrip() for goal in self._goals]
         found = self.outcome.findings
         lines += ["", f"{len(found)} broken promises" if found else "No promise was broken."]
@@ -115,14 +115,14 @@ class Report:
 
     def document(self) -> str:
         """Return docs/drills/faults.md."""
-        goals = _table(("", "", "wanted"), ((goal.name, goal.value, goal.verdict) for goal in self._goals))
+        goals = table(("", "", "wanted"), ((goal.name, goal.value, goal.verdict) for goal in self._goals))
         kinds = (f"recovery of {_name(act)}" for act in NEED_THE_DATABASE)
-        faults = _table(("fault", "fired", "longest", *kinds, "answers meanwhile"), self._rows())
+        faults = table(("fault", "fired", "longest", *kinds, "answers meanwhile"), self._rows())
         found = [f"- {finding.kind.value}: {finding.sentence}" for finding in self.outcome.findings]
         left_out = [f"Left out on that machine: {name}.\n" for name in self.outcome.left_out]
         return DOCUMENT.format(
             command=self.command,
-            machine=self._machine(),
+            machine=machine(),
             people=PEOPLE,
             goals="\n".join(goals),
             network=self.outcome.network,
@@ -189,11 +189,13 @@ class Report:
                 ", ".join(f"{sort}: {number:,}" for sort, number in sorted(answers.items())),
             )
 
-    def _machine(self) -> str:
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-        # Who reads the times must know how much else was going on.
-        load = os.getloadavg()[1]
-        return f"{cores} cores, load average {load:.0f}, {platform.system()}, Python {platform.python_version()}"
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    # Who reads the times must know how much else was going on.
+    load = os.getloadavg()[1]
+    return f"{cores} cores, load average {load:.0f}, {platform.system()}, Python {platform.python_version()}"
 
 
 def _worst(found: list[float | None]) -> str:
@@ -204,7 +206,8 @@ def _name(act: Act) -> str:
     return act.name.lower().replace("_", " ")
 
 
-def _table(head: tuple[str, ...], rows: Any) -> Iterator[str]:  # noqa: ANN401 - tuples as long as the head
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
     yield f"| {' | '.join(head)} |"
     yield "|---" * len(head) + "|"
     for row in rows:

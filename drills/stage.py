@@ -69,7 +69,13 @@ class Instance:
         """Start it, and return when it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and no wait
-                [sys.executable, *self.command], env=self.environ, stdout=log, stderr=log, cwd=ROOT
+                [sys.executable, *self.command],
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                # A Ctrl-C is for us, who put all away in order.
+                start_new_session=True,
             )
         await until_answered(f"{self.admin_url}/readyz", self.process)
 
@@ -107,7 +113,7 @@ class Stage:
         """
         haproxy = _haproxy()
         async with AsyncExitStack() as stack:
-            folder = stack.enter_context(_folder())
+            folder = stack.enter_context(temporary_folder())
             disk = stack.enter_context(_small_disk(folder / "disk"))
             home = disk or folder / "disk"
             server = await asyncio.to_thread(stack.enter_context, embedded.serve(home, settings=POSTGRES))
@@ -118,10 +124,10 @@ class Stage:
             database_url = server.url if is_measured else RELAYED.format(host=host, port=port)
             command = ["-m", "authsvc", "serve"] if is_measured else ["-m", "drills.serve"]
             settings = {} if is_measured else {"AUTHSVC_PASSWORD_PROFILE": PROFILE}
-            environ = _environ(folder, {"AUTHSVC_DATABASE_URL": database_url, **settings})
-            instances = [_instance(folder, number, command, environ) for number in range(2)]
+            environ = environ_of(folder, {"AUTHSVC_DATABASE_URL": database_url, **settings})
+            instances = [instance_of(folder, number, command, environ) for number in range(2)]
             for instance in instances:
-                stack.push_async_callback(_stop, instance)
+                stack.push_async_callback(stop, instance)
             await asyncio.gather(*(instance.start() for instance in instances))
             url = await _proxy(stack, folder, haproxy, instances)
             yield cls(folder, server, Network(relay, link), instances, url, disk, stack)
@@ -172,7 +178,7 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-def _environ(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
+def environ_of(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of both instances."""
     keys = folder / "keys.json"
     keys.write_text(json.dumps({"keys": [key_sets.generate_key("ES256")]}))
@@ -189,14 +195,16 @@ def _environ(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _instance(folder: Path, number: int, command: Sequence[str], environ: Mapping[str, str]) -> Instance:
+def instance_of(folder: Path, number: int, command: Sequence[str], environ: Mapping[str, str]) -> Instance:
+    """Return an instance on free ports; it is not started."""
     port, admin_port = free_ports(2)
     ports = {"AUTHSVC_PORT": str(port), "AUTHSVC_ADMIN_PORT": str(admin_port)}
     log = folder / f"instance-{number}.log"
     return Instance(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", command, {**environ, **ports}, log)
 
 
-async def _stop(instance: Instance) -> None:
+async def stop(instance: Instance) -> None:
+    """End an instance as an administrator does, if it runs."""
     if instance.process is not None and instance.process.poll() is None:
         await instance.end(signal.SIGTERM)
 
@@ -250,7 +258,7 @@ def _end(process: "subprocess.Popen[bytes]") -> Callable[[], None]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """Make a folder that PostgreSQL's own user may pass through."""
     with tempfile.TemporaryDirectory(prefix="authsvc-drill-") as name:
         folder = Path(name)

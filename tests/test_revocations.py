@@ -95,6 +95,12 @@ async def test_looks_are_counted_by_what_came_of_them(feed: Feed, revocations: R
     assert told == [(True, 1, 0), (False, 1, 1), (False, 1, 2), (True, 2, 2)]
 
 
+async def test_a_look_that_waits_for_a_lock_has_reached_the_database(feed: Feed, revocations: Revocations) -> None:
+    feed.will(DatabaseUnavailable("locked", locked=True))
+    await revocations.refresh()
+    assert (revocations.answered, revocations.reads()) == (True, {"success": 0, "failure": 1})
+
+
 async def test_what_a_look_tells_is_known_and_twice_is_once(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:

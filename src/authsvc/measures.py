@@ -46,7 +46,7 @@ def measure_tokens(metrics: Metrics, reader: AccessTokenReader, revocations: Rev
     metrics.gauge("authsvc_revocations_age_seconds", help_, revocations.age)
     help_ = "Looks at which sessions ended."
     metrics.counters("authsvc_revocation_reads_total", help_, "outcome", revocations.reads)
-    help_ = "Whether the database answered the last look of the feed of ended sessions: 1 or 0."
+    help_ = "Whether the last look of the feed of ended sessions reached the database: 1 or 0."
     metrics.gauge("authsvc_database_reachable", help_, lambda: revocations.answered)
 
 

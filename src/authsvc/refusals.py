@@ -272,10 +272,11 @@ class DatabaseUnavailable(Unavailable):
     code = "temporarily_unavailable"
     detail = "The service cannot reach its database just now: try again."
 
-    def __init__(self, advice: str = "") -> None:
-        """`advice` is for the operator: no client ever reads it."""
+    def __init__(self, advice: str = "", *, locked: bool = False) -> None:
+        """`advice` is for the operator: no client ever reads it. `locked`: it did answer, that a lock is in the way."""
         super().__init__()
         self.advice = advice
+        self.locked = locked
 
 
 class Busy(Unavailable):

@@ -21,7 +21,7 @@ import structlog
 
 from authsvc.clock import Clock
 from authsvc.events import Event, SessionEnded
-from authsvc.refusals import Unavailable
+from authsvc.refusals import DatabaseUnavailable
 
 Position = tuple[int, UUID]
 """A transaction, and of what it wrote the last session that is known. The nil UUID comes before every session's."""
@@ -141,16 +141,18 @@ class Revocations:
         if now > self._overdue_at:
             self._resumed_at = now
         self._overdue_at = float("inf")
+        outcome = "failure"
         try:
             while await self._read_page():
                 pass
-            self.answered = True
-        except Unavailable:
-            self.answered = False
+            self.answered, outcome = True, "success"
+        except DatabaseUnavailable as refusal:
+            # Who waits for a lock of one table has reached the database: it serves the others.
+            self.answered = refusal.locked
         except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed: meanwhile it ages
             self.answered = False
             structlog.get_logger().error("revocations_unreadable", exc_info=error)
-        self._reads["success" if self.answered else "failure"] += 1
+        self._reads[outcome] += 1
         self._forget()
         self._overdue_at = self.clock.steady() + self.poll_seconds + PAUSE_SECONDS
 

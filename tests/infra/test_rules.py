@@ -36,7 +36,7 @@ OBSERVABILITY = (ROOT / "docs" / "observability.md").read_text("utf-8")
 CATALOGUE = {
     name: (kind, set(re.findall(r"`(\w+)`", labels)))
     for name, kind, labels in re.findall(
-        r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", (ROOT / "docs" / "metrics.md").read_text("utf-8"), re.MULTILINE
+        r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", (ROOT / "docs" / "metrics.md").read_text("utf-8"), re.MULTILINE
     )
 }
 FOREIGN = set(re.findall(r"^\| `(\w+)` \| [A-Zt]", OBSERVABILITY, re.MULTILINE))

@@ -165,4 +165,4 @@ def unavailable(error: BaseException, counts: Counter[str]) -> DatabaseUnavailab
     structlog.get_logger().warning(
         "database_unavailable", fault=fault.word, error=type(error).__name__, advice=fault.advice
     )
-    return DatabaseUnavailable(fault.advice)
+    return DatabaseUnavailable(fault.advice, locked=fault is LOCKED)
