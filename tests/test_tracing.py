@@ -1,5 +1,6 @@
 """Traces over the wire: the service as it runs, real SQL, and a receiver that decodes OTLP."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -18,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from authsvc import tracing
 from tests.attacks.test_canaries import PERSON, bearer
 from tests.cli.conftest import Running, Start, environment, eventually, run, settings, start
 
@@ -277,6 +279,24 @@ def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_end(
     lines = lines_of(running)
     assert lines[-1]["event"] == "stopped" or lines[-1]["event"] == "library"
     assert "Traceback" not in running.said
+
+
+async def test_the_end_does_not_wait_for_a_collector_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
+        monkeypatch.setattr(tracing, "CLOSE_SECONDS", 0.01)
+        spans = await asyncio.to_thread(tracing.Tracing)
+        with spans.request("GET", "/login", None) as answered:
+            answered(200, None)
+        await spans.close()
+        (closing,) = (thread for thread in threading.enumerate() if thread.name == "traces")
+        # It goes on by itself, and would hold up no interpreter's exit.
+        assert closing.daemon
+        connection, _address = await asyncio.to_thread(listening.accept)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await asyncio.to_thread(closing.join)
+    connection.close()
 
 
 @pytest.fixture

@@ -130,8 +130,8 @@ def test_of_good_answers_only_a_share_is_told_and_of_all_else_everything(
     assert "session:login:success" in {line["message"] for line in lines}
 
 
-async def test_a_request_without_a_trace_has_none_of_the_request_before_it(client: Client, log: StringIO) -> None:
-    """One connection is one task, and its context outlives a request."""
+async def test_a_request_without_a_good_traceparent_has_no_trace(client: Client, log: StringIO) -> None:
+    """Nor that of the request before it on the same connection."""
     for headers in (TRACED, {}, {"traceparent": "00-no"}, {**TRACED, "traceparent": TRACED["traceparent"].upper()}):
         await client.get("/api/auth/me", headers=headers)
     lines = [json.loads(line) for line in log.getvalue().splitlines()]

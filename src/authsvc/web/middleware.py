@@ -55,7 +55,8 @@ def observe(metrics: Metrics, entropy: Entropy, public_url: str, log_request: lo
         request[REQUEST_ID] = request_id
         logs.REQUEST_ID.set(request_id)
         parent = request.headers.get(traceparent.HEADER)
-        logs.TRACE.set(None if parent is None else traceparent.read(parent))
+        if parent is not None:  # each request has a context of its own
+            logs.TRACE.set(traceparent.read(parent))
         response = await handler(request)
         headers = response.headers
         headers.extend(of_pages if headers.get(hdrs.CONTENT_TYPE, "").startswith("text/html") else of_the_api)
