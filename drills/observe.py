@@ -22,7 +22,7 @@ from drills.ending import end_in_order
 from drills.stage import Instance, StageError
 
 PEOPLE = 5
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 1.5
 PROMETHEUS_PORT, ALERTMANAGER_PORT, RECEIVER_PORT = 9091, 9093, 9094
 WELCOME = """
   Service        {service}/register

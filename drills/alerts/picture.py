@@ -196,11 +196,12 @@ def _shade(axis: Axes, outcome: Outcome) -> None:
 
 
 def _name_faults(axis: Axes, outcome: Outcome) -> None:
-    for strike in outcome.strikes:
+    for number, strike in enumerate(outcome.strikes):
         begin, end = _span(strike, outcome)
-        name = strike.fault.name.replace(" ", "\n", 1)
+        # In three rows: beside one another they would lie over one another.
+        place = ((begin + end) / 2, 1.46 - 0.15 * (number % 3))
         axis.annotate(
-            name, ((begin + end) / 2, 1.16), xycoords=("data", "axes fraction"), ha="center", va="bottom",
+            strike.fault.name, place, xycoords=("data", "axes fraction"), ha="center", va="bottom",
             fontsize=9, fontweight="bold", color=PAGE,
         )  # fmt: skip
 

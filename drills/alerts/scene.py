@@ -24,6 +24,8 @@ SETTINGS = {
     "AUTHSVC_TRUSTED_PROXIES": "127.0.0.1/32",
     # One, so that to saturate it leaves the other cores to those who watch.
     "AUTHSVC_PASSWORD_THREADS": "1",
+    # Each of them stands for several, who log in more often than one does.
+    "AUTHSVC_LIMIT_ORIGIN": "600/300",
     "AUTHSVC_DRAIN_SECONDS": "0",
     # Nobody logs out here, and that should end no session.
     "AUTHSVC_SESSIONS_PER_USER": "10000",
