@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run test fuzz check bench drill-faults image-test dashboards lock format clean
+.PHONY: help run rules dashboards test fuzz check bench drill-faults image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,15 +59,18 @@ bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash 
 	@./bench/install-wrk
 	@$(BIN)/python -m bench $(ARGS)
 
+rules: $(DEV_READY) ## Make infra/monitoring/rules/objectives.yml of infra/monitoring/objectives.yml
+	@$(BIN)/python -m infra.monitoring
+
+dashboards: $(DEV_READY) ## Write infra/monitoring/dashboards/*.json anew, for Grafana
+	@$(BIN)/python -m infra.monitoring.dashboards
+
 drill-faults: $(DEV_READY) ## Faults under load for 10 minutes, with a ledger; writes docs/drills/faults.md
 	@./tests/install-haproxy
 	@$(BIN)/python -m drills --write $(ARGS)
 
 image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities
 	@./tests/image-test
-
-dashboards: $(DEV_READY) ## Write infra/monitoring/dashboards/*.json anew, for Grafana
-	@$(BIN)/python -m infra.monitoring.dashboards
 
 lock: $(DEV_READY) ## Bring requirements/*.txt up to date with pyproject.toml (UPGRADE=1 takes new versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --group dev --output-file $(LOCKS)/dev.txt

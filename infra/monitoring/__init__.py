@@ -1,6 +1,6 @@
 """Objectives, rules and what is made of them. See docs/observability.md.
 
-objectives.yml is written by people, rules/objectives.yml from it by `make rules`; rules/causes.yml is written by people.
+People write objectives.yml and rules/causes.yml; `make rules` writes rules/objectives.yml.
 """
 
 from pathlib import Path

@@ -18,9 +18,7 @@ HEADER = "# Made from ../objectives.yml by `make rules`: change that, not this.\
 
 @dataclass(frozen=True)
 class Burn:
-    """One alert of each objective: the budget burns `rate` times too fast in the long window, and does so still in the
-    short one, for as long as `wait`.
-    """
+    """One alert of each objective: the budget burns `rate` times too fast over both windows, for as long as `wait`."""
 
     rate: str
     long: str
@@ -133,7 +131,9 @@ def _objective(given: dict[str, Any], least_bad: int) -> Objective:
     target = Decimal(str(given["target"]))
     # Whoever burns at the highest rate must be able to: a budget of 10 % cannot burn 14.4 times too fast.
     if not 0 < (1 - target) * Decimal(BURNS[0].rate) < 1:
-        raise ObjectivesError(f"{name}: target {target} must be below 1 and above 0.9306, so that it can burn too fast.")
+        raise ObjectivesError(
+            f"{name}: target {target} must be below 1 and above 0.9306, so that it can burn too fast."
+        )
     return Objective(name, given["alert"], given["promise"], target, kind, given[kind], least_bad)
 
 
@@ -176,7 +176,8 @@ def _alert(objective: Objective, burn: Burn) -> dict[str, Any]:
             "summary": f"{what}: the error budget burns at {burn.rate}x.",
             "description": (
                 f"{objective.promise} In the last {burn.long} that did not hold for more than"
-                f" {_percent(Decimal(burn.rate) * objective.budget)}; over 30 days {_percent(objective.budget)} may be so."
+                f" {_percent(Decimal(burn.rate) * objective.budget)};"
+                f" over 30 days {_percent(objective.budget)} may be so."
             ),
             "dashboard": f"objectives/{objective.name.replace('_', '-')}",
             "runbook_url": f"docs/runbooks/{objective.alert}.md",

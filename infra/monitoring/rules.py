@@ -65,7 +65,7 @@ def scaled(rules: Rules, factor: float) -> Rules:
     """Return the rules with every window, `for` and interval times `factor`, for a drill that cannot wait for days.
 
     Thresholds stay: they are shares, counts and ages, and none is so many a second; tests hold that. Names stay too,
-    so that `…:ratio_rate1h` is the same series on the same panel. What is compared with `time()` is no window, and stays.
+    so that `…:ratio_rate1h` is the same series on the same panel. What is compared with `time()` is no window.
 
     Raises:
         ValueError: a time would become shorter than a millisecond.
@@ -114,7 +114,7 @@ def inlined(files: Iterable[Rules]) -> Rules:
 def linked(rules: Rules, *, runbooks: str | None = None, dashboards: str | None = None) -> Rules:
     """Return the rules with links that can be clicked.
 
-    `runbooks` is the address of the folder docs/runbooks, `dashboards` that of Grafana. What is not given stays as it is.
+    `runbooks` is the address of the folder docs/runbooks, `dashboards` that of Grafana; what is not given stays.
     """
     changed = deepcopy(rules)
     for rule in each_rule([changed]):
