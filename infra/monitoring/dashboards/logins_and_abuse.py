@@ -5,9 +5,10 @@ from infra.monitoring.dashboards.promql import count, quantile, quotient, rate, 
 
 EVENTS = "authsvc_events_total"
 LIMITS = "authsvc_limits_total"
-LOGIN = 'event="session:login:success"'
+SHED = "authsvc_password_hashes_shed_total"
+QUEUE_FULL = 'reason="queue_full"'
 FAILURE = 'event="session:login:failure"'
-OUTCOMES = {"success": "green", "failure": "orange", "reuse": "red", "disabled": "purple"}
+OUTCOMES = {"success": "green", "failure": "orange"}
 
 
 def make() -> Dashboard:
@@ -66,7 +67,7 @@ def _sums() -> list[Panel]:
         figure(
             "Shed",
             "Logins sent away with 503, since passwords could not be hashed quickly enough.",
-            Query(count("authsvc_password_hashes_shed_total", 'reason="queue_full"')),
+            Query(count(SHED, QUEUE_FULL)),
             unit="short",
             decimals=0,
             limits=[(1, "orange"), (10, "red")],
@@ -84,7 +85,7 @@ def _sessions() -> list[Panel]:
             _event("session:login:disabled", "disabled"),
             _event("credential:verify:slowed", "slowed"),
             unit="ops",
-            colours=OUTCOMES,
+            colours={**OUTCOMES, "disabled": "purple", "slowed": "yellow"},
         ),
         graph(
             "Refreshes",
@@ -93,7 +94,7 @@ def _sessions() -> list[Panel]:
             _event("session:refresh:failure", "failure"),
             _event("session:refresh:reuse", "reuse"),
             unit="ops",
-            colours=OUTCOMES,
+            colours={**OUTCOMES, "reuse": "red"},
         ),
         graph(
             "Sessions ended",
@@ -140,18 +141,19 @@ def _limits() -> list[Panel]:
 
 
 def _hashing() -> list[Panel]:
-    shed = Query(rate("authsvc_password_hashes_shed_total", by="reason"), "shed: {{reason}}")
+    shed = Query(rate(SHED, by="reason"), "shed: {{reason}}")
     return [
         graph(
             "Hash queue",
             "Hashes that wait and that run, and how many can run. Who would wait longer than"
-            " AUTHSVC_PASSWORD_QUEUE_SECONDS is sent away.",
+            " AUTHSVC_PASSWORD_QUEUE_SECONDS is sent away: how many, in five minutes.",
             Query(f"sum({series('authsvc_password_hashes_waiting')})", "waiting"),
             Query(f"sum({series('authsvc_password_hashes_running')})", "running"),
             Query(f"sum({series('authsvc_password_hash_threads')})", "threads"),
+            Query(f"sum(increase({series(SHED, QUEUE_FULL)}[5m]))", "sent away"),
             unit="short",
             bounds=["threads"],
-            colours={"waiting": "orange", "running": "blue", "threads": "red"},
+            colours={"waiting": "orange", "running": "blue", "threads": "purple", "sent away": "red"},
         ),
         graph(
             "Hashes",

@@ -227,12 +227,14 @@ def _process() -> list[Panel]:
 
 
 def _around() -> list[Panel]:
+    starts = f"changes({series('process_start_time_seconds')}[30m])"
     return [
         states(
             "Instances",
-            "Whether each lets itself be scraped on its admin port.",
-            Query(series("up"), "{{instance}}"),
-            {"1": ("up", "green"), "0": ("down", "red")},
+            "Whether each lets itself be scraped on its admin port, and whether it was started anew three times in"
+            " half an hour.",
+            Query(f"{series('up')} * (1 + ({starts} >= bool 3))\nor {series('up')}", "{{instance}}"),
+            {"0": ("down", "red"), "1": ("up", "green"), "2": ("starts again and again", "orange")},
             width=16,
         ),
         graph(
