@@ -47,6 +47,7 @@ test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included
 	@./tests/install-pgbouncer
 	@./tests/install-postgresql
 	@./tests/install-prometheus
+	@./tests/install-iproute2
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the API for 10 minutes and the parsers by 20,000 texts each (ARGS="--fuzz-seconds 60 --fuzz-examples 500")
@@ -67,6 +68,10 @@ dashboards: $(DEV_READY) ## Write infra/monitoring/dashboards/*.json anew, for G
 
 drill-faults: $(DEV_READY) ## Faults under load for 10 minutes, with a ledger; writes docs/drills/faults.md
 	@./tests/install-haproxy
+	@./tests/install-iproute2
+	@./tests/install-nginx
+	@./tests/install-pgbouncer
+	@./tests/install-postgresql
 	@$(BIN)/python -m drills --write $(ARGS)
 
 image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities

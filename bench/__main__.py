@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench import accesses, logins, refreshes, revocations
+from bench import accesses, logins, refreshes, revocations, scrapes
 from bench.report import Figure, say
 from bench.stage import Effort, Stage
 
@@ -23,6 +23,7 @@ CASES = {
     "g": refreshes.over_bare_update,
     "h": revocations.logout_seen_elsewhere,
     "i": revocations.verify_with_a_million,
+    "j": scrapes.scrape,
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 
 from authsvc.embedded import EmbeddedError
-from drills import overload, report
+from drills import attacks, overload, report
 from drills.overload import Overload
 from drills.play import Outcome, Play, say
 from drills.stage import ROOT, Stage, StageError
@@ -57,24 +57,29 @@ def main() -> None:
         "--overload-seconds", type=float, default=8, help="of each measurement of it; 0: none (default 8)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance (default 1)")
+    parser.add_argument("--without-attacks", action="store_true", help="do not run the tests of attacks")
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)}")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     options = parser.parse_args()
-    measured = None
+    measured = tried = None
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             outcome = runner.run(faults_under_load(options.seconds, options.seed))
             if options.overload_seconds:
                 measured = runner.run(logins_beyond_capacity(options.overload_seconds))
+        if not options.without_attacks:
+            say("the attacks, faults and races that are tests are run")
+            tried = attacks.try_all()
     except (StageError, EmbeddedError) as error:
         sys.exit(str(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("stopped before its end: nothing was written")
     told = ("seconds", "overload_seconds", "seed")
     given = [name for name in told if getattr(options, name) != parser.get_default(name)]
-    arguments = " ".join(f"--{name.replace('_', '-')} {getattr(options, name):g}" for name in given)
+    words = [f"--{name.replace('_', '-')} {getattr(options, name):g}" for name in given]
+    arguments = " ".join(words + ["--without-attacks"] * options.without_attacks)
     command = "make drill-faults" + (f' ARGS="{arguments}"' if arguments else "")
-    drilled = report.Report(outcome, measured, command)
+    drilled = report.Report(outcome, measured, tried, command)
     print(drilled.text())
     if options.json:
         options.json.write_text(json.dumps(drilled.figures(), indent=2) + "\n")

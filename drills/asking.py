@@ -21,7 +21,7 @@ class Record:
     """All that was asked and answered, in the order of the answers."""
 
     entries: list[Entry] = field(default_factory=list)
-    good: list[float] = field(default_factory=list)
+    good: dict[Act, list[float]] = field(default_factory=lambda: {act: [] for act in Act})
     """When each good answer came, of the clock `time.monotonic`."""
 
     def keep(self, entry: Entry) -> None:
@@ -82,5 +82,5 @@ class Asker:
         found = orjson.loads(given) if given and "json" in response.content_type else {}
         answer = Answer(response.status, found.get("code", ""))
         if answer.is_good:
-            self.record.good.append(time.monotonic())
+            self.record.good[act].append(time.monotonic())
         return answer, found

@@ -1,9 +1,13 @@
-"""The faults, each a function that begins it, lets it last, and returns when it is over."""
+"""The faults, each a function that begins it, lets it last, and returns the moment from which nothing fails any more.
+
+What must start again after that (PostgreSQL, an instance) starts within the time that the recovery is given.
+"""
 
 import asyncio
 import errno
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -27,41 +31,50 @@ class Fault:
     name: str
     seconds: float
     """0: it takes as long as it takes."""
-    strike: Callable[[Stage, float], Awaitable[None]]
+    strike: Callable[[Stage, float], Awaitable[float]]
     needs_disk: bool = False
 
 
-async def nothing(_stage: Stage, seconds: float) -> None:
-    """Let the time pass: what the machine's other work does to the figures."""
+async def _lasting(seconds: float) -> float:
+    """Let the time pass; return the moment at which it has."""
     await asyncio.sleep(seconds)
+    return time.monotonic()
 
 
-async def restart_postgres(stage: Stage, _seconds: float) -> None:
+async def nothing(_stage: Stage, seconds: float) -> float:
+    """Let the time pass: what the machine's other work does to the figures."""
+    return await _lasting(seconds)
+
+
+async def restart_postgres(stage: Stage, _seconds: float) -> float:
     """Stop PostgreSQL as an administrator does, and start it."""
-    await stop_postgres(stage, 0)
+    return await stop_postgres(stage, 0)
 
 
-async def stop_postgres(stage: Stage, seconds: float) -> None:
+async def stop_postgres(stage: Stage, seconds: float) -> float:
     """Stop PostgreSQL, and start it later."""
     await asyncio.to_thread(stage.server.stop)
-    await asyncio.sleep(seconds)
+    ended = await _lasting(seconds)
     await asyncio.to_thread(stage.server.start)
+    return ended
 
 
-async def kill_postgres(stage: Stage, _seconds: float) -> None:
+async def kill_postgres(stage: Stage, _seconds: float) -> float:
     """Kill PostgreSQL in the middle of its work, and start it."""
     await asyncio.to_thread(stage.server.kill)
+    ended = time.monotonic()
     await asyncio.to_thread(stage.server.start)
+    return ended
 
 
-async def freeze_postgres(stage: Stage, seconds: float) -> None:
+async def freeze_postgres(stage: Stage, seconds: float) -> float:
     """Suspend every process of PostgreSQL: the kernel still accepts connections, and nobody answers."""
     pids = [stage.server.pid, *await asyncio.to_thread(_backends, stage)]
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
     try:
-        await asyncio.sleep(seconds)
+        return await _lasting(seconds)
     finally:
         for pid in pids:
             with suppress(ProcessLookupError):
@@ -74,29 +87,29 @@ def _backends(stage: Stage) -> list[int]:
         return [int(row[0]) for row in rows]
 
 
-async def kill_backends(stage: Stage, seconds: float) -> None:
+async def kill_backends(stage: Stage, seconds: float) -> float:
     """End connections of the service at random, whatever they are doing."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+    end = time.monotonic() + seconds
     kill = f"select pg_terminate_backend(pid) from (select pid {SERVICES} order by random() limit 3) as chosen"
     async with await psycopg.AsyncConnection.connect(stage.server.url, autocommit=True) as connection:
-        while loop.time() < end:
+        while time.monotonic() < end:
             await connection.execute(kill.encode())
             await asyncio.sleep(KILL_EACH_SECONDS)
+    return end
 
 
-async def lock_tables(stage: Stage, seconds: float) -> None:
+async def lock_tables(stage: Stage, seconds: float) -> float:
     """Hold the accounts and the sessions locked, as a careless migration does."""
     async with await psycopg.AsyncConnection.connect(stage.server.url) as connection:
         await connection.execute("lock table users, sessions in access exclusive mode")
-        await asyncio.sleep(seconds)
+        return await _lasting(seconds)
 
 
-async def exhaust_connections(stage: Stage, seconds: float) -> None:
+async def exhaust_connections(stage: Stage, seconds: float) -> float:
     """Take every connection that PostgreSQL has, the service's too."""
     with ExitStack() as held:
         await asyncio.to_thread(_take_connections, stage, held)
-        await asyncio.sleep(seconds)
+        return await _lasting(seconds)
 
 
 def _take_connections(stage: Stage, held: ExitStack) -> None:
@@ -111,14 +124,14 @@ def _take_connections(stage: Stage, held: ExitStack) -> None:
         ours.execute(f"select pg_terminate_backend(pid) {SERVICES}".encode())
 
 
-async def make_read_only(stage: Stage, seconds: float) -> None:
+async def make_read_only(stage: Stage, seconds: float) -> float:
     """Refuse every write, as a standby does."""
     setting = "default_transaction_read_only"
     async with await psycopg.AsyncConnection.connect(stage.server.url, autocommit=True) as connection:
         await connection.execute(f"alter system set {setting} = on".encode())
         await connection.execute("select pg_reload_conf()")
         try:
-            await asyncio.sleep(seconds)
+            return await _lasting(seconds)
         finally:
             # Our own session, too, has heard of it.
             await connection.execute(f"set {setting} = off".encode())
@@ -126,21 +139,23 @@ async def make_read_only(stage: Stage, seconds: float) -> None:
             await connection.execute("select pg_reload_conf()")
 
 
-async def fill_disk(stage: Stage, seconds: float) -> None:
+async def fill_disk(stage: Stage, seconds: float) -> float:
     """Leave PostgreSQL no byte to write; where it gave up, start it when there is room again."""
     if stage.disk is None:
         raise RuntimeError("there is no small disk to fill")
     filler = stage.disk / "filler"
-    end = asyncio.get_running_loop().time() + seconds
+    end = time.monotonic() + seconds
     try:
-        while asyncio.get_running_loop().time() < end:
+        while time.monotonic() < end:
             await asyncio.to_thread(_fill, filler)
             await asyncio.to_thread(_ask_for_room, stage)
             await asyncio.sleep(0.2)
     finally:
         filler.unlink(missing_ok=True)
+    ended = time.monotonic()
     if not await asyncio.to_thread(stage.answers):
         await asyncio.to_thread(stage.server.start)
+    return ended
 
 
 def _ask_for_room(stage: Stage) -> None:
@@ -160,36 +175,40 @@ def _fill(path: Path) -> None:
                     raise
 
 
-async def delay_postgres(stage: Stage, seconds: float) -> None:
+async def delay_postgres(stage: Stage, seconds: float) -> float:
     """Have each answer of PostgreSQL come 200 ms later."""
-    stage.relay.delay_seconds = DELAY_SECONDS
-    await asyncio.sleep(seconds)
-    stage.relay.delay_seconds = 0
+    async with stage.network.slow(DELAY_SECONDS):
+        return await _lasting(seconds)
 
 
-async def cut_network(stage: Stage, seconds: float) -> None:
+async def cut_network(stage: Stage, seconds: float) -> float:
     """Reset each connection to PostgreSQL, old or new."""
-    async with stage.relay.cut():
-        await asyncio.sleep(seconds)
+    async with stage.network.cut():
+        return await _lasting(seconds)
 
 
-async def silence_network(stage: Stage, seconds: float) -> None:
+async def silence_network(stage: Stage, seconds: float) -> float:
     """Lose each packet to and from PostgreSQL."""
-    async with stage.relay.silent():
-        await asyncio.sleep(seconds)
+    async with stage.network.silent():
+        return await _lasting(seconds)
 
 
-async def kill_instance(stage: Stage, _seconds: float) -> None:
+async def kill_instance(stage: Stage, _seconds: float) -> float:
     """Kill one instance in the middle of its work, and start it again."""
     await stage.instances[0].end(signal.SIGKILL)
+    ended = time.monotonic()
     await stage.instances[0].start()
+    return ended
 
 
-async def roll_instances(stage: Stage, _seconds: float) -> None:
+async def roll_instances(stage: Stage, _seconds: float) -> float:
     """Stop and start one instance after the other, as for a new version."""
+    ended = time.monotonic()
     for instance in stage.instances:
         await instance.end(signal.SIGTERM)
+        ended = time.monotonic()
         await instance.start()
+    return ended
 
 
 ALL = (

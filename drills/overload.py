@@ -25,9 +25,11 @@ PASSWORD = "correct horse battery staple"  # noqa: S105 - it protects nothing
 
 @dataclass
 class Round:
-    """One measurement of what can be served, and one of what is served when far more is offered."""
+    """What can be served, alone and beside the client's own work, and what is served when far more is offered."""
 
+    alone: float
     capacity: float
+    """While the client, which shares the cores, offers as much as in the flood, but to another; and asks to verify."""
     offered: float
     served: float
     answers: Counter[int]
@@ -45,6 +47,16 @@ class Overload:
     def share(self) -> float:
         """Return the share of capacity that is still served."""
         return median(each.served / each.capacity for each in self.rounds)
+
+    @property
+    def share_of_alone(self) -> float:
+        """Return the same, where the client's own work is held against the service."""
+        return median(each.served / each.alone for each in self.rounds)
+
+    @property
+    def alone(self) -> float:
+        """Return logins a second that can be served when the client does no more than to ask for them."""
+        return median(each.alone for each in self.rounds)
 
     @property
     def capacity(self) -> float:
@@ -85,27 +97,36 @@ def percentile_ms(seconds: list[float], share: float) -> float:
 async def measure(stage: Stage, seconds: float) -> Overload:
     """Measure at one instance, past the proxy: first the capacity, then ten times as much, and that three times."""
     url, overload = stage.instances[0].url, Overload()
-    offerer, verifier = Offerer(url), Offerer(url)
+    offerer, verifier, elsewhere = Offerer(url), Offerer(url), Offerer(await stage.refusing())
     bodies, token = await _crowd(url)
     logins = [offerer.request("POST", "/api/auth/login", body=body) for body in bodies]
     verify = [verifier.request("GET", "/api/auth/verify", bearer=token)]
+
+    async def capacity() -> float:
+        busy, begin, end = await _timed(offerer.keep_busy(logins, clients=CLIENTS, seconds=seconds), seconds)
+        return busy.statuses(begin, end)[200] / (end - begin)
+
     try:
         for _round in range(ROUNDS):
-            alone = await verifier.offer(verify, rate=VERIFY_RATE, seconds=seconds)
-            busy, begin, end = await _timed(offerer.keep_busy(logins, clients=CLIENTS, seconds=seconds), seconds)
-            capacity = busy.statuses(begin, end)[200] / (end - begin)
-            offering = offerer.offer(logins, rate=TIMES * capacity, seconds=seconds)
+            quiet = await verifier.offer(verify, rate=VERIFY_RATE, seconds=seconds)
+            alone = await capacity()
+            async with asyncio.TaskGroup() as tasks:
+                beside = tasks.create_task(capacity())
+                # But for those that are served.
+                tasks.create_task(elsewhere.offer(logins, rate=(TIMES - 1) * alone, seconds=seconds))
+                tasks.create_task(verifier.offer(verify, rate=VERIFY_RATE, seconds=seconds))
+            offering = offerer.offer(logins, rate=TIMES * alone, seconds=seconds)
             async with asyncio.TaskGroup() as tasks:
                 storm = tasks.create_task(_timed(offering, seconds))
                 await asyncio.sleep(SETTLE_SECONDS)
                 amid = await verifier.offer(verify, rate=VERIFY_RATE, seconds=seconds - SETTLE_SECONDS)
             flood, begin, end = storm.result()
             answers = flood.statuses(begin, end)
-            served = answers[200] / (end - begin)
-            overload.rounds.append(Round(capacity, TIMES * capacity, served, answers, alone.latencies, amid.latencies))
+            found = (alone, beside.result(), TIMES * alone, answers[200] / (end - begin), answers)
+            overload.rounds.append(Round(*found, quiet.latencies, amid.latencies))
     finally:
-        offerer.close()
-        verifier.close()
+        for each in (offerer, verifier, elsewhere):
+            each.close()
     return overload
 
 

@@ -69,12 +69,12 @@ class Person:
             return
         device = self.chance.choice(self.devices)
         acts: list[tuple[float, Callable[[Device], Coroutine[Any, Any, None]]]] = [
-            (0.32, self._look),
-            (0.22, self._verify),
-            (0.32, self._refresh),
+            (0.31, self._look),
+            (0.20, self._verify),
+            (0.30, self._refresh),
             (0.06, self._refresh_in_two_tabs),
             (0.03, self._probe),
-            (0.008, self._log_out),
+            (0.05, self._log_out),
             (0.006, self._another_device),
             (0.004, self._change_password),
             (0.004, self._another_account),

@@ -5,6 +5,7 @@ import random  # noqa: TID251 - the order of faults need not be unguessable
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -12,11 +13,14 @@ import aiohttp
 from drills import faults, ledger, rates
 from drills.asking import Asker, Record
 from drills.faults import Fault
+from drills.ledger import Act
 from drills.person import Person
 from drills.settlement import Settlement
 from drills.stage import Stage
 
 PEOPLE = 50
+NEED_THE_DATABASE = (Act.ME, Act.REFRESH, Act.LOGIN)
+"""What must come as fast as before: `verify` is answered from memory, whatever the database does."""
 FULL_SECONDS = 300
 """From so many seconds on every fault lasts its full time."""
 REST_SECONDS = 8.0
@@ -31,11 +35,18 @@ class Strike:
     name: str
     began: float
     ended: float
-    normal: float
-    """Good answers a second before it."""
-    recovery_seconds: float | None
+    normal: Mapping[Act, float]
+    """Good answers a second before it, of each kind that needs the database."""
+    recoveries: Mapping[Act, float | None]
+    """From its end on; None where it did not come to that."""
     answers: Counter[str]
     """What came back while it lasted, and until the rate was normal again."""
+
+    @property
+    def recovery_seconds(self) -> float | None:
+        """Return the longest of them."""
+        found = [each for each in self.recoveries.values() if each is not None]
+        return max(found) if len(found) == len(self.recoveries) else None
 
     @property
     def is_comparison(self) -> bool:
@@ -53,6 +64,8 @@ class Outcome:
     acts: Counter[str] = field(default_factory=Counter)
     """Acknowledged, by sort."""
     requests: int = 0
+    network: str = ""
+    """How it was made."""
 
 
 class Play:
@@ -65,7 +78,7 @@ class Play:
         self._rest = max(LEAST_REST_SECONDS, REST_SECONDS * self._scale)
         self._chance = random.Random(seed)
         self._record = Record()
-        self._outcome = Outcome()
+        self._outcome = Outcome(network=stage.network.sentence)
         self._is_over = False
 
     async def run(self) -> Outcome:
@@ -119,34 +132,35 @@ class Play:
     async def _strike(self, fault: Fault) -> None:
         rest_began = time.monotonic()
         await asyncio.sleep(self._rest)
-        began, moments = time.monotonic(), self._record.good
-        normal = rates.normal_rate(moments, rest_began, began)
+        began, good = time.monotonic(), self._record.good
+        normal = {act: rates.normal_rate(good[act], rest_began, began) for act in NEED_THE_DATABASE}
         async with asyncio.TaskGroup() as tasks:
             line = tasks.create_task(self._show(fault.name, began))
-            await fault.strike(self._stage, fault.seconds * self._scale)
-            ended = time.monotonic()
-            recovery = await self._recovery(ended, normal)
+            ended = await fault.strike(self._stage, fault.seconds * self._scale)
+            recoveries = await self._recoveries(ended, normal)
             line.cancel()
-        until = time.monotonic() if recovery is None else ended + recovery
-        strike = Strike(fault.name, began, ended, normal, recovery, self._record.count(began, until))
+        last = max(found or 0 for found in recoveries.values())
+        until = time.monotonic() if None in recoveries.values() else ended + last
+        strike = Strike(fault.name, began, ended, normal, recoveries, self._record.count(began, until))
         self._outcome.strikes.append(strike)
-        back = "not back" if recovery is None else f"back after {recovery:.1f} s"
+        back = "not back" if strike.recovery_seconds is None else f"back after {strike.recovery_seconds:.1f} s"
         answers = ", ".join(f"{sort}: {number}" for sort, number in sorted(strike.answers.items()))
         say(f"{fault.name:<38} {ended - began:5.1f} s   {back:<18} {answers}")
 
-    async def _recovery(self, ended: float, normal: float) -> float | None:
-        while (now := time.monotonic()) < ended + RECOVERY_PATIENCE_SECONDS:
-            found = rates.recovery_seconds(self._record.good, ended, normal, now)
-            if found is not None:
-                return found
+    async def _recoveries(self, ended: float, normal: Mapping[Act, float]) -> dict[Act, float | None]:
+        found: dict[Act, float | None] = dict.fromkeys(normal)
+        while None in found.values() and (now := time.monotonic()) < ended + RECOVERY_PATIENCE_SECONDS:
+            for act, rate in normal.items():
+                if found[act] is None:
+                    found[act] = rates.recovery_seconds(self._record.good[act], ended, rate, now)
             await asyncio.sleep(rates.STEP_SECONDS)
-        return None
+        return found
 
     async def _show(self, name: str, began: float) -> None:
         """Keep one line of a terminal alive while a fault lasts."""
         while sys.stderr.isatty():
             now = time.monotonic()
-            rate = rates.rate(self._record.good, now - 0.5, now)
+            rate = sum(rates.rate(moments, now - 0.5, now) for moments in self._record.good.values())
             sys.stderr.write(f"\r\x1b[K{name:<38} {now - began:5.1f} s   {rate:4.0f} good answers a second")
             sys.stderr.flush()
             await asyncio.sleep(0.25)

@@ -1,6 +1,7 @@
 """A way to PostgreSQL that can be slow, silent or cut."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -9,11 +10,10 @@ CHUNK = 65_536
 
 
 class Relay:
-    """Passes bytes on between a TCP port and the server's socket; `delay_seconds` holds up each answer."""
+    """Passes bytes on between a listening TCP socket and the server's own."""
 
     def __init__(self, socket_path: str) -> None:
-        self.port = 0
-        self.delay_seconds = 0.0
+        self._delay_seconds = 0.0
         self._socket_path = socket_path
         self._passes = asyncio.Event()
         self._passes.set()
@@ -21,15 +21,23 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[Self]:
+    async def listening(self, at: socket.socket) -> AsyncIterator[Self]:
         """Listen until the block ends."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
-        self.port = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._serve, sock=at, backlog=512)
         try:
             yield self
         finally:
             server.close()
             self._abort()
+
+    @asynccontextmanager
+    async def slow(self, seconds: float) -> AsyncIterator[None]:
+        """Hold up each answer."""
+        self._delay_seconds = seconds
+        try:
+            yield
+        finally:
+            self._delay_seconds = 0.0
 
     @asynccontextmanager
     async def cut(self) -> AsyncIterator[None]:
@@ -78,8 +86,8 @@ class Relay:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
         while data := await reader.read(CHUNK):
             await self._passes.wait()
-            if is_answer and self.delay_seconds:
-                await asyncio.sleep(self.delay_seconds)
+            if is_answer and self._delay_seconds:
+                await asyncio.sleep(self._delay_seconds)
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError

@@ -1,4 +1,4 @@
-"""What the drill is played on: PostgreSQL, a way to it, two instances and HAProxy before them, all on loopback."""
+"""What the drill is played on: PostgreSQL, a way to it, two instances and HAProxy before them, all on this machine."""
 
 import asyncio
 import json
@@ -21,6 +21,8 @@ import psycopg
 
 from authsvc import config, embedded, key_sets
 from authsvc.store import migrations
+from drills import network
+from drills.network import Network
 from drills.relay import Relay
 from drills.serve import PROFILE
 
@@ -29,7 +31,16 @@ EXAMPLE = ROOT / "examples" / "haproxy.cfg"
 UNPACKED = ROOT / "build" / "haproxy"
 HAPROXIES = ("haproxy", "/usr/sbin/haproxy", str(UNPACKED / "usr" / "sbin" / "haproxy"))
 PATIENCE_SECONDS = 60
-RELAYED = "postgresql://authsvc@127.0.0.1:{port}/authsvc?sslmode=disable"
+RELAYED = "postgresql://authsvc@{host}:{port}/authsvc?sslmode=disable"
+REFUSING = """
+defaults
+    mode http
+    timeout client 30s
+frontend refusing
+    bind 127.0.0.1:{port}
+    http-request return status 200 if {{ path /ready }}
+    http-request return status 503 content-type text/plain string busy hdr Retry-After 1
+"""
 DISK_MIB = 320
 POSTGRES = {
     "max_connections": "60",
@@ -75,7 +86,7 @@ class Stage:
 
     folder: Path
     server: embedded.Server
-    relay: Relay
+    network: Network
     instances: list[Instance]
     url: str
     disk: Path | None
@@ -101,23 +112,32 @@ class Stage:
             home = disk or folder / "disk"
             server = await asyncio.to_thread(stack.enter_context, embedded.serve(home, settings=POSTGRES))
             await asyncio.to_thread(migrations.apply, config.DatabaseUrl(server.url))
-            relay = await stack.enter_async_context(Relay(_socket_of(server)).listening())
-            database_url = server.url if is_measured else RELAYED.format(port=relay.port)
+            listening, link = await asyncio.to_thread(stack.enter_context, network.made())
+            host, port = listening.getsockname()
+            relay = await stack.enter_async_context(Relay(_socket_of(server)).listening(listening))
+            database_url = server.url if is_measured else RELAYED.format(host=host, port=port)
             command = ["-m", "authsvc", "serve"] if is_measured else ["-m", "drills.serve"]
             settings = {} if is_measured else {"AUTHSVC_PASSWORD_PROFILE": PROFILE}
-            environ = _environ(folder, {"AUTHSVC_DATABASE_URL": database_url, **with_limits_off(settings)})
+            environ = _environ(folder, {"AUTHSVC_DATABASE_URL": database_url, **settings})
             instances = [_instance(folder, number, command, environ) for number in range(2)]
             for instance in instances:
                 stack.push_async_callback(_stop, instance)
             await asyncio.gather(*(instance.start() for instance in instances))
             url = await _proxy(stack, folder, haproxy, instances)
-            yield cls(folder, server, relay, instances, url, disk, stack)
+            yield cls(folder, server, Network(relay, link), instances, url, disk, stack)
 
     @contextmanager
     def administering(self) -> Iterator[psycopg.Connection]:
         """Lend an administrator's connection, past the relay."""
         with psycopg.connect(self.server.url, autocommit=True) as connection:
             yield connection
+
+    async def refusing(self) -> str:
+        """Return the URL of what refuses every request, at next to no cost."""
+        (port,) = free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        await _serve(self._stack, self.folder, _haproxy(), REFUSING.format(port=port), f"{url}/ready")
+        return url
 
     def answers(self) -> bool:
         """Tell whether the database takes connections."""
@@ -152,12 +172,6 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-def with_limits_off(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return `settings`, with the limits off where this version has them: all clients come from one address."""
-    known = {setting.name for setting in config.settings()}
-    return {**settings, **({"AUTHSVC_LIMITS": "off"} if "AUTHSVC_LIMITS" in known else {})}
-
-
 def _environ(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of both instances."""
     keys = folder / "keys.json"
@@ -167,6 +181,8 @@ def _environ(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "AUTHSVC_JWT_KEYS_FILE": str(keys),
         "AUTHSVC_JWT_ISSUER": "http://127.0.0.1:8000",
         "AUTHSVC_LOG_FORMAT": "json",
+        # All clients come from one address.
+        "AUTHSVC_LIMITS": "off",
         # What was ended is used again at the end: it must not have expired by then.
         "AUTHSVC_ACCESS_TOKEN_SECONDS": "7200",
         **settings,
@@ -208,16 +224,21 @@ async def _proxy(stack: AsyncExitStack, folder: Path, haproxy: str, instances: S
         if example.count(given) != 1:
             raise StageError(f"{EXAMPLE} has not exactly one {given!r}: mend it.")
         example = example.replace(given, ours)
-    path = folder / "haproxy.cfg"
-    path.write_text(example)
+    url = f"http://127.0.0.1:{port}"
+    await _serve(stack, folder, haproxy, example, f"{url}/.well-known/jwks.json")
+    return url
+
+
+async def _serve(stack: AsyncExitStack, folder: Path, haproxy: str, text: str, answers: str) -> None:
+    """Run an HAProxy with this configuration until the stack ends; return when it answers at a URL."""
+    path = folder / f"haproxy-{urlsplit(answers).port}.cfg"
+    path.write_text(text)
     libraries = ":".join(str(each) for each in UNPACKED.glob("usr/lib/*-linux-*"))
     environ = {"PATH": os.defpath, "LD_LIBRARY_PATH": libraries}
-    with (folder / "haproxy.log").open("wb") as log:
+    with path.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen([haproxy, "-db", "-f", str(path)], env=environ, stdout=log, stderr=log)  # noqa: ASYNC220 - a fork, and no wait
     stack.callback(_end(process))
-    url = f"http://127.0.0.1:{port}"
-    await until_answered(f"{url}/.well-known/jwks.json", process)
-    return url
+    await until_answered(answers, process)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> Callable[[], None]:

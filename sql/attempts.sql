@@ -55,6 +55,18 @@ delete from attempts
 where key = :key
 returning key;
 
+-- name: give_one_back(key, interval, burst, longest)^
+-- Moves the theoretical arrival time back by as much as the slot that was taken last moved it on.
+update attempts as held
+set
+  arrival_at = held.arrival_at - case
+    when held.taken <= :burst::bigint then :interval::interval
+    else least(:interval::interval * power(2, least(held.taken - :burst::bigint, 20)), :longest::interval)
+  end,
+  taken = held.taken - 1
+where held.key = :key and held.taken > 0
+returning held.key;
+
 -- name: sweep_attempts(after, most, before)^
 -- Looks at the next `most` along the primary key: an index on the time would cost each attempt a write.
 with looked as (

@@ -224,8 +224,9 @@ def _look_around(engine: Engine, container: str) -> None:
 async def _stop_in_flight(engine: Engine, container: str, client: aiohttp.ClientSession, url: str, admin: str) -> None:
     async def all_accepted() -> bool:
         async with client.get(f"{admin}/metrics") as response:
-            pending = re.search(r"^authsvc_password_hashes_pending\S* (\S+)$", await response.text(), re.MULTILINE)
-            return pending is not None and float(pending[1]) >= LOGINS / 2
+            text = await response.text()
+        counts = re.findall(r"^authsvc_password_hashes_(?:running|waiting) (\d+)$", text, re.MULTILINE)
+        return sum(map(int, counts)) >= LOGINS / 2
 
     async with asyncio.TaskGroup() as group:
         logins = [group.create_task(_log_in(client, url)) for _ in range(LOGINS)]

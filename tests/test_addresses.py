@@ -3,10 +3,12 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from authsvc import addresses
+
+WITH_IPV4 = [ipaddress.ip_network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32")]
 
 
 @pytest.mark.parametrize(
@@ -90,10 +92,28 @@ def test_an_address_is_itself_with_and_without_brackets_and_port(
 def test_who_has_a_64_is_one_origin_whatever_address_of_it_he_takes(address: ipaddress.IPv6Address, host: int) -> None:
     """LGN-13"""
     other = ipaddress.IPv6Address(int(address) >> 64 << 64 | host)
-    if address.ipv4_mapped is None and other.ipv4_mapped is None:
-        assert addresses.network_of(str(address)) == addresses.network_of(str(other))
     neighbour = ipaddress.IPv6Address(int(address) ^ 1 << 64)
+    assume(not any(each in network for each in (address, other, neighbour) for network in WITH_IPV4))
+    assert addresses.network_of(str(address)) == addresses.network_of(str(other))
     assert addresses.network_of(str(address)) != addresses.network_of(str(neighbour))
+
+
+@given(st.ip_addresses(v=4), st.ip_addresses(v=4), st.integers(0, 2**80 - 1))
+def test_an_ipv4_address_is_one_origin_whatever_translator_or_tunnel_it_comes_by(
+    address: ipaddress.IPv4Address, other: ipaddress.IPv4Address, rest: int
+) -> None:
+    """LGN-13: RFC 6052, RFC 3056, RFC 4380."""
+    nat64 = ipaddress.IPv6Address(0x64_FF9B << 96 | int(address))
+    sixtofour = ipaddress.IPv6Address(0x2002 << 112 | int(address) << 80 | rest)
+    flags_and_port = rest & 0xFFFFFFFF
+    teredo = ipaddress.IPv6Address(
+        0x2001_0000 << 96 | int(other) << 64 | flags_and_port << 32 | int(address) ^ 0xFFFFFFFF
+    )
+    assert {addresses.network_of(str(each)) for each in (nat64, sixtofour, teredo)} == {str(address)}
+
+
+def test_a_translator_s_own_prefix_tells_nothing_of_an_ipv4_address() -> None:
+    assert addresses.network_of("64:ff9b:1::192.0.2.1") == "64:ff9b:1::/64"
 
 
 def test_an_ipv4_address_is_an_origin_of_its_own_and_no_address_is_one_for_all() -> None:

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from authsvc.app import Service, compose
 from authsvc.breached_passwords import MAX_BYTES, BreachedPasswords
-from authsvc.config import Config
+from authsvc.config import Config, Secret
 from authsvc.password_policy import Password
 from authsvc.refusals import InvalidInput
 from tests import make
@@ -234,7 +234,7 @@ async def test_an_answer_is_no_cookie_of_the_next_question(known: Range, door: D
 
 @pytest.fixture
 async def service(config: Config, clock: FrozenClock, endpoint: tuple[Range, str]) -> Service:
-    passwords = dataclasses.replace(config.passwords, breached_url=endpoint[1])
+    passwords = dataclasses.replace(config.passwords, breached_url=Secret(endpoint[1]))
     asking = dataclasses.replace(config, passwords=passwords)
     return await asyncio.to_thread(compose, asking, clock=clock)  # it makes a hash, so not on the loop
 

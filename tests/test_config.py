@@ -19,7 +19,9 @@ from authsvc.config import (
 SECRET = "0123456789abcdef0123456789abcdef"
 KEYS = json.dumps({"keys": [{"kty": "EC"}]})
 URL = "postgresql://ada:hunter2@localhost:5432/auth"
-SECRETS = {"AUTHSVC_DATABASE_URL", "AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_KEYS", "AUTHSVC_REFRESH_SECRET"}
+SECRETS = {f"AUTHSVC_{name}" for name in ("DATABASE_URL", "JWT_SECRET", "JWT_KEYS", "REFRESH_SECRET")} | {
+    "AUTHSVC_BREACHED_PASSWORDS_URL"
+}
 LEAST = {"AUTHSVC_DATABASE_URL": URL, "AUTHSVC_JWT_SECRET": SECRET}
 NEEDS_KEYS = "AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."
 TWO_KEYS = "AUTHSVC_JWT_KEYS and AUTHSVC_JWT_SECRET are both set: keep one."
@@ -156,6 +158,7 @@ def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
         ("AUTHSVC_DATABASE_POOL_SIZE", ["0", "501"]),
         ("AUTHSVC_DATABASE_ACQUIRE_SECONDS", ["0"]),
         ("AUTHSVC_DATABASE_STATEMENT_SECONDS", ["0.01"]),
+        ("AUTHSVC_DATABASE_CAPACITY_BYTES", ["-1", "10GiB", "9007199254740993"]),
         ("AUTHSVC_DATABASE_POOLER", ["session", "Transaction"]),
         (
             "AUTHSVC_DATABASE_URL",
@@ -436,4 +439,13 @@ def test_each_profile_is_at_least_what_owasp_asks() -> None:
 @pytest.mark.parametrize("text", ["https://range.example.com/range", "http://127.0.0.1:8081/range", "https://h"])
 def test_a_range_endpoint_is_a_url_that_a_segment_is_added_to(text: str) -> None:
     for given in (text, f"{text}/"):
-        assert Config.read({**LEAST, "AUTHSVC_BREACHED_PASSWORDS_URL": given}).passwords.breached_url == text
+        url = Config.read({**LEAST, "AUTHSVC_BREACHED_PASSWORDS_URL": given}).passwords.breached_url
+        assert url is not None
+        assert url.reveal() == text
+
+
+def test_of_a_range_endpoint_no_more_than_its_host_is_shown() -> None:
+    """ASVS 13.3.1: some have a key in the path."""
+    config = Config.read({**LEAST, "AUTHSVC_BREACHED_PASSWORDS_URL": "https://range.example.com/canary-key/range"})
+    assert dict(config.shown())["AUTHSVC_BREACHED_PASSWORDS_URL"] == "https://range.example.com/***"
+    assert "canary" not in repr(config)

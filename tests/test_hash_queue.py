@@ -4,15 +4,15 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from authsvc import hash_queue
-from authsvc.hash_queue import HashQueue
+from authsvc.hash_queue import HashFigures, HashQueue
 from authsvc.refusals import Busy
+from authsvc.tallies import Tally
 
 PATIENCE = 10
 Make = Callable[..., HashQueue]
@@ -22,8 +22,10 @@ Make = Callable[..., HashQueue]
 async def make() -> AsyncIterator[Make]:
     made: list[HashQueue] = []
 
-    def build(threads: int = 1, seconds: float = 5, mean: float = 0.001, **others: Any) -> HashQueue:
-        made.append(HashQueue("hash", threads, seconds, mean, others.get("observe", lambda _seconds: None)))
+    def build(
+        threads: int = 1, seconds: float = 5, mean: float = 0.001, figures: HashFigures | None = None
+    ) -> HashQueue:
+        made.append(HashQueue("hash", threads, seconds, mean, figures or HashFigures()))
         return made[-1]
 
     yield build
@@ -148,19 +150,64 @@ async def test_work_that_fails_gives_its_place_back(queue: HashQueue) -> None:
     assert queue._mean_seconds == before
 
 
-async def test_the_time_of_each_hash_is_told_on_the_loop_and_moves_the_mean(make: Make) -> None:
-    heard: list[tuple[float, bool]] = []
-    loop_thread = threading.get_ident()
-
-    def hear(seconds: float) -> None:
-        heard.append((seconds, threading.get_ident() == loop_thread))
-
-    queue = make(mean=16, observe=hear)
+async def test_the_time_of_each_hash_is_counted_and_moves_the_mean(make: Make) -> None:
+    figures = HashFigures()
+    queue = make(mean=16, figures=figures)
     await queue.run(quick)
     await queue.run(quick)
-    await until(lambda: len(heard) == 2)
-    assert all(0 <= seconds < 16 and on_loop for seconds, on_loop in heard)
+    await until(lambda: sum(figures.durations.counts) == 2)
+    assert 0 <= figures.durations.sum < 16
     assert queue._mean_seconds < 16
+
+
+class Listing(Tally):
+    """A tally that remembers each duration."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        super().__init__(bounds)
+        self.seen: list[float] = []
+
+    def observe(self, seconds: float) -> None:
+        super().observe(seconds)
+        self.seen.append(seconds)
+
+
+async def test_the_time_in_the_queue_is_counted_apart_from_that_of_the_hash(make: Make) -> None:
+    waits = Listing(())
+    queue, held = make(figures=HashFigures(waits=waits)), Held()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.run(held))
+        await until(held.started.is_set)
+        group.create_task(queue.run(quick))
+        await until(lambda: queue.pending == 2)
+        assert queue.running == 1
+        held_until = time.monotonic() + 0.03
+        await until(lambda: time.monotonic() > held_until)
+        held.gate.set()
+    await until(lambda: len(waits.seen) == 2)
+    # Of the second, which itself took no time.
+    assert waits.seen[1] >= 0.03
+
+
+async def test_what_is_shed_is_counted_by_why(make: Make) -> None:
+    figures = HashFigures()
+    queue, held = make(figures=figures, mean=1000), Held()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.run(held))
+        await until(held.started.is_set)
+        with pytest.raises(Busy):
+            await queue.run(quick)
+        assert figures.shed == {"queue_full": 1, "client_gone": 0}
+        queue._mean_seconds = 0.001
+        caller = group.create_task(queue.run(quick))
+        await until(lambda: queue.pending == 2)
+        caller.cancel()
+        await until(lambda: queue.pending == 1)
+        held.gate.set()
+    with pytest.raises(Busy):
+        await queue.run(quick, lambda: False)
+    await until(lambda: queue.pending == 0)
+    assert figures.shed == {"queue_full": 1, "client_gone": 2}
 
 
 async def test_closing_lets_the_running_hash_end_and_begins_no_other(queue: HashQueue) -> None:
@@ -213,12 +260,12 @@ async def refusal(run: Awaitable[object]) -> Exception | None:
 
 
 async def test_what_nobody_wants_is_no_hash(make: Make) -> None:
-    heard: list[float] = []
-    queue = make(observe=heard.append, mean=1)
+    figures = HashFigures()
+    queue = make(figures=figures, mean=1)
     with pytest.raises(Busy):
         await queue.run(quick, lambda: False)
     await until(lambda: queue.pending == 0)
-    assert (heard, queue._mean_seconds) == ([], 1)
+    assert (sum(figures.durations.counts), queue._mean_seconds) == (0, 1)
 
 
 async def test_it_is_told_when_a_hash_began_and_not_when_it_was_asked_for(queue: HashQueue) -> None:

@@ -262,15 +262,10 @@ def test_refresh_secrets_that_are_none_are_one_sentence_that_tells_no_secret(val
 
 def test_refresh_secrets_are_taken_before_what_is_derived_and_never_published() -> None:
     tokens = tokens_of("EC")
-    derived = key_sets.refresh_secrets(tokens)
-    assert derived == key_sets.derived_keys(tokens, b"refresh token")
     other = key_sets.base64url(b"s" * 48)
     tokens = dataclasses.replace(tokens, keys=Secret(with_refresh_secrets([REFRESH_SECRET, other])))
     assert key_sets.refresh_secrets(tokens) == [b"r" * 32, b"s" * 48]
     assert load_keys(tokens).published() == load_keys(tokens_of("EC")).published()
-    # Not a secret for other purposes too.
-    assert key_sets.derived_keys(tokens, b"form token") == key_sets.derived_keys(tokens_of("EC"), b"form token")
-    assert key_sets.refresh_secrets(tokens_of("HMAC")) == key_sets.derived_keys(tokens_of("HMAC"), b"refresh token")
 
 
 def test_a_previous_key_may_be_public() -> None:
@@ -336,22 +331,30 @@ def test_a_published_set_with_two_keys_of_one_kid_is_refused() -> None:
     assert list(read_published_keys({"keys": [first, other_use]})) == [first["kid"]]
 
 
-def test_secrets_for_other_purposes_are_stable_and_apart() -> None:
+def test_keys_for_other_purposes_are_stable_and_apart() -> None:
+    secrets = [b"r" * 32, b"s" * 48]
+    derived = key_sets.derived_keys(secrets, b"form token")
+    assert derived == key_sets.derived_keys(secrets, b"form token")
+    assert derived[::-1] == key_sets.derived_keys(secrets[::-1], b"form token")
+    assert {len(key) for key in derived} == {32}
+    assert len({*derived, *key_sets.derived_keys(secrets, b"other"), *secrets}) == 6
+
+
+def test_refresh_secrets_that_are_derived_are_stable_and_apart() -> None:
     for names in (["HMAC"], ["EC", "RSA"]):
-        derived = key_sets.derived_keys(tokens_of(*names), b"form token")
-        assert derived == key_sets.derived_keys(tokens_of(*names), b"form token")
+        derived = key_sets.refresh_secrets(tokens_of(*names))
+        assert derived == key_sets.refresh_secrets(tokens_of(*names))
         assert len(derived) == len(names)
         assert {len(key) for key in derived} == {32}
-        assert not set(derived) & set(key_sets.derived_keys(tokens_of(*names), b"other"))
-    first, second = (key_sets.derived_keys(tokens_of(*names), b"x") for names in (["EC", "RSA"], ["RSA", "EC"]))
+    first, second = (key_sets.refresh_secrets(tokens_of(*names)) for names in (["EC", "RSA"], ["RSA", "EC"]))
     assert first == second[::-1]
     assert len(set(first)) == 2
-    assert key_sets.derived_keys(Tokens(None, None, ISSUER, "authsvc", 900, 0), b"x") == []
+    assert key_sets.refresh_secrets(Tokens(None, None, ISSUER, "authsvc", 900, 0)) == []
 
 
 def test_a_public_key_gives_no_secret() -> None:
     keys = Secret(json.dumps({"keys": [jwk("EC"), without(jwk("EC2"), "d")]}))
-    assert len(key_sets.derived_keys(Tokens(None, keys, ISSUER, "authsvc", 900, 0), b"x")) == 1
+    assert len(key_sets.refresh_secrets(Tokens(None, keys, ISSUER, "authsvc", 900, 0))) == 1
 
 
 def test_secrets_are_made_with_the_current_key_and_known_with_every_other() -> None:
@@ -359,7 +362,7 @@ def test_secrets_are_made_with_the_current_key_and_known_with_every_other() -> N
 
     def derived(*states: str) -> list[bytes]:
         keys = Secret(json.dumps({"keys": in_states(*states)}))
-        return key_sets.derived_keys(Tokens(None, keys, ISSUER, "authsvc", 900, 0), b"x")
+        return key_sets.refresh_secrets(Tokens(None, keys, ISSUER, "authsvc", 900, 0))
 
     first, second, third = derived("current", "next", "previous")
     assert derived("previous", "current", "next") == [second, first, third]

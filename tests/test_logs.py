@@ -6,10 +6,14 @@ import io
 import json
 import logging
 import os
+import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import takewhile
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -190,6 +194,11 @@ def take(pipe: TextIO, lines: int) -> list[dict[str, Any]]:
     return [json.loads(pipe.readline()) for _ in range(lines)]
 
 
+def take_until_end(pipe: TextIO) -> list[dict[str, Any]]:
+    lines = iter(lambda: json.loads(pipe.readline()), None)
+    return list(takewhile(lambda line: line["event"] != "end", lines))
+
+
 def test_a_reader_that_takes_nothing_stops_nobody_and_what_is_lost_is_counted(
     pipe: TextIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,10 +211,12 @@ def test_a_reader_that_takes_nothing_stops_nobody_and_what_is_lost_is_counted(
         said = [line := json.loads(pipe.readline())]
         while line["event"] != "log lines lost":
             said.append(line := json.loads(pipe.readline()))
+        counted = logs.lines_lost()
     *numbers, lost = [line.get("number", line.get("count")) for line in said]
     # Which of them are lost depends on when the writer came to write.
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 1000 - lost
+    assert counted == lost
     assert lost > 800
 
 
@@ -218,6 +229,43 @@ def test_what_waits_in_the_end_is_written_in_its_order_whoever_said_it(pipe: Tex
         structlog.get_logger().info("at once")
         said = reading.result()
     assert [line.get("number") for line in said] == [*range(2000), None]
+
+
+def test_a_pipe_that_another_has_made_non_blocking_loses_no_line(pipe: TextIO) -> None:
+    """CWE-390: its mode belongs to all who hold it, and a full one then says EAGAIN."""
+    output = structlog.get_config()["logger_factory"]()
+    os.set_blocking(output.descriptor, False)
+    with ThreadPoolExecutor() as threads:
+        with logs.in_the_background():
+            for number in range(500):
+                structlog.get_logger().info("x", number=number, padding="y" * 100)
+            reading = threads.submit(take_until_end, pipe)
+        os.set_blocking(output.descriptor, True)
+        structlog.get_logger().info("end")
+        assert [line["number"] for line in reading.result()] == [*range(500)]
+
+
+def test_lines_that_the_output_does_not_take_are_counted_when_it_takes_them_again(tmp_path: Path) -> None:
+    """CWE-778: a file that may grow no more, as on a full disk."""
+    path = tmp_path / "log"
+    _soft, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with path.open("w") as stream:
+        logs.configure("json", "info", stream)
+        with logs.in_the_background():
+            writer = structlog.get_config()["logger_factory"]().writer
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+            try:
+                for _ in range(3):
+                    structlog.get_logger().info("x")
+                while writer._lost < 3:
+                    time.sleep(0.001)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            structlog.get_logger().info("y")
+            while b"count" not in path.read_bytes():
+                time.sleep(0.001)
+    said = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["event"], line.get("count")) for line in said] == [("y", None), ("log lines lost", 3)]
 
 
 def test_the_end_does_not_wait_for_a_reader_that_takes_nothing(pipe: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:

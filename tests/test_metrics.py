@@ -1,7 +1,7 @@
 """The exposition: well-formed, from closed sets of labels, complete from the start."""
 
 import itertools
-import re
+import math
 from pathlib import Path
 from uuid import UUID
 
@@ -11,37 +11,9 @@ from authsvc import resources
 from authsvc.clock import SystemClock
 from authsvc.entropy import SystemEntropy
 from authsvc.events import KINDS, LoginFailed, UserRegistered
-from authsvc.metrics import CONTENT_TYPE, HASH_BUCKETS, METHODS, REQUEST_BUCKETS, Metrics
-
-NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\n]*"'
-SAMPLE = re.compile(rf"({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? (-?[0-9.e+-]+|NaN|[+-]Inf)")
-COMMENT = re.compile(rf"# (HELP|TYPE) ({NAME}) ([^\n]+)")
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def parse(text: bytes) -> Samples:
-    """Read Prometheus' text format 0.0.4, and refuse whatever is not in it."""
-    samples: Samples = {}
-    types: dict[str, str] = {}
-    assert text.endswith(b"\n")
-    for line in text.decode().rstrip("\n").split("\n"):
-        if comment := COMMENT.fullmatch(line):
-            kind, name, rest = comment.groups()
-            if kind == "TYPE":
-                assert name not in types
-                types[name] = rest
-            continue
-        sample = SAMPLE.fullmatch(line)
-        assert sample, line
-        name, labels, value = sample.groups()
-        assert name in types or re.sub("_(bucket|sum|count)$", "", name) in types, line
-        pairs = re.findall(r'([^,=]+)="([^"]*)"', labels or "")
-        key = (name, frozenset(pairs))
-        assert key not in samples, line
-        samples[key] = float(value)
-    assert set(types.values()) <= {"counter", "gauge", "histogram"}
-    return samples
+from authsvc.metrics import CONTENT_TYPE, METHODS, REQUEST_BUCKETS, Metrics
+from authsvc.tallies import Tally
+from tests.prometheus import Samples, parse
 
 
 def value(samples: Samples, name: str, **labels: str) -> float:
@@ -69,27 +41,52 @@ def test_requests_are_counted_and_timed(metrics: Metrics) -> None:
     for seconds in (0.0005, 0.02, 9.0):
         metrics.request("GET", "/api/auth/me", 200, seconds)
     samples = parse(metrics.render())
-    labels = {"method": "GET", "route": "/api/auth/me", "status": "200"}
+    labels = {"method": "GET", "route": "/api/auth/me", "status": "2xx"}
     assert value(samples, "authsvc_http_requests_total", **labels) == 3
     name = "authsvc_http_request_duration_seconds"
-    assert value(samples, f"{name}_count", route="/api/auth/me") == 3
-    assert value(samples, f"{name}_sum", route="/api/auth/me") == pytest.approx(9.0205)
-    counts = [value(samples, f"{name}_bucket", route="/api/auth/me", le=str(limit)) for limit in REQUEST_BUCKETS]
+    assert value(samples, f"{name}_count", **labels) == 3
+    assert value(samples, f"{name}_sum", **labels) == pytest.approx(9.0205)
+    counts = [value(samples, f"{name}_bucket", **labels, le=str(limit)) for limit in REQUEST_BUCKETS]
     assert counts == [1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]
-    assert value(samples, f"{name}_bucket", route="/api/auth/me", le="+Inf") == 3
+    assert value(samples, f"{name}_bucket", **labels, le="+Inf") == 3
 
 
-def test_hashes_are_timed(metrics: Metrics) -> None:
-    metrics.hash(0.02)
+def test_a_tally_is_a_histogram(metrics: Metrics) -> None:
+    tally = Tally((0.01, 0.1))
+    metrics.histogram("authsvc_wait_seconds", "Time until it is over.", tally)
+    for seconds in (0.01, 0.02, 5.0):
+        tally.observe(seconds)
     samples = parse(metrics.render())
-    counts = [value(samples, "authsvc_password_hash_duration_seconds_bucket", le=str(limit)) for limit in HASH_BUCKETS]
-    assert counts == [0, 1, 1, 1, 1, 1, 1, 1]
+    counts = [value(samples, "authsvc_wait_seconds_bucket", le=limit) for limit in ("0.01", "0.1", "+Inf")]
+    assert counts == [1, 2, 3]
+    assert value(samples, "authsvc_wait_seconds_count") == 3
+    assert value(samples, "authsvc_wait_seconds_sum") == pytest.approx(5.03)
 
 
-def test_a_clock_that_steps_back_takes_no_time_away(metrics: Metrics) -> None:
-    """MET-05."""
-    metrics.request("GET", "/", 200, -5.0)
-    assert value(parse(metrics.render()), "authsvc_http_request_duration_seconds_sum", route="/") == 0
+@pytest.mark.parametrize("seconds", [-5.0, -1e-12, math.nan, math.inf, -math.inf])
+def test_what_is_no_duration_is_ignored_and_the_request_counts_all_the_same(metrics: Metrics, seconds: float) -> None:
+    """MET-05: a clock that steps back, a NaN."""
+    tally = Tally((0.01, 0.1))
+    metrics.histogram("authsvc_wait_seconds", "Time until it is over.", tally)
+    tally.observe(seconds)
+    metrics.request("GET", "/", 200, seconds)
+    samples = parse(metrics.render())
+    labels = {"method": "GET", "route": "/", "status": "2xx"}
+    for name, labelled in (("authsvc_wait_seconds", {}), ("authsvc_http_request_duration_seconds", labels)):
+        assert value(samples, f"{name}_sum", **labelled) == value(samples, f"{name}_count", **labelled) == 0
+        assert value(samples, f"{name}_bucket", **labelled, le="+Inf") == 0
+    assert value(samples, "authsvc_http_requests_total", **labels) == 1
+
+
+def test_all_statuses_of_a_class_are_one_series(metrics: Metrics) -> None:
+    for status in (200, 201, 204, 400, 404, 503):
+        metrics.request("GET", "/", status, 0.01)
+    samples = parse(metrics.render())
+    counts = [
+        value(samples, "authsvc_http_requests_total", method="GET", route="/", status=status)
+        for status in ("2xx", "4xx", "5xx")
+    ]
+    assert counts == [3, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +97,7 @@ def test_a_method_that_nobody_knows_makes_no_series_of_its_own(metrics: Metrics,
     for _ in range(3):
         metrics.request(method, "unmatched", 400, 0.001)
     samples = parse(metrics.render())
-    assert value(samples, "authsvc_http_requests_total", method="other", route="unmatched", status="400") == 3
+    assert value(samples, "authsvc_http_requests_total", method="other", route="unmatched", status="4xx") == 3
     assert {name for name, _labels in samples if name.startswith("authsvc_http_requests")} == {
         "authsvc_http_requests_total"
     }
@@ -111,11 +108,10 @@ def test_the_series_are_bounded_by_the_routes(metrics: Metrics) -> None:
     routes = [f"/route/{number}" for number in range(10)]
     counts = set()
     for round_ in range(10):
-        for method, route in itertools.product([*METHODS, f"X{round_}", "other"], routes):
-            metrics.request(method, route, 200, 0.01)
-        counts.add(len(parse(metrics.render())))
-    (count,) = counts
-    assert count < 500
+        for method, route, status in itertools.product([*METHODS, f"X{round_}", "other"], routes, range(200, 600)):
+            metrics.request(method, route, status, 0.01)
+        counts.add(len([name for name, _labels in parse(metrics.render()) if name == "authsvc_http_requests_total"]))
+    assert counts == {(len(METHODS) + 1) * len(routes) * 4}
 
 
 def test_a_gauge_is_read_at_each_scrape(metrics: Metrics) -> None:
@@ -125,9 +121,22 @@ def test_a_gauge_is_read_at_each_scrape(metrics: Metrics) -> None:
     assert value(parse(metrics.render()), "authsvc_waiting") == 0
 
 
-def test_the_start_of_the_process_stays(metrics: Metrics) -> None:
-    first, second = (value(parse(metrics.render()), "process_start_time_seconds") for _ in range(2))
-    assert first == second <= SystemClock().now().timestamp()
+def test_a_gauge_of_what_is_not_known_has_no_sample(metrics: Metrics) -> None:
+    values = iter((None, 7.0, None))
+    metrics.gauge("authsvc_size_bytes", "How large it is.", lambda: next(values))
+    told = [parse(metrics.render()).get(("authsvc_size_bytes", frozenset())) for _ in range(3)]
+    assert told == [None, 7, None]
+
+
+def test_counters_are_read_at_each_scrape(metrics: Metrics) -> None:
+    counts = {"hit": 0, "miss": 1}
+    metrics.counters("authsvc_lookups_total", "Who was looked up.", "outcome", lambda: counts)
+    metrics.counter("authsvc_lost_total", "What was lost.", lambda: sum(counts.values()))
+    assert value(parse(metrics.render()), "authsvc_lookups_total", outcome="hit") == 0
+    counts["hit"] = 5
+    samples = parse(metrics.render())
+    assert value(samples, "authsvc_lookups_total", outcome="hit") == 5
+    assert value(samples, "authsvc_lost_total") == 6
 
 
 def test_two_services_of_one_process_count_apart(metrics: Metrics) -> None:

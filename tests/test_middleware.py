@@ -2,8 +2,10 @@
 
 import asyncio
 import dataclasses
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,16 +37,19 @@ class Relay:
         self.held = asyncio.Event()
         self.held.set()
         self.forged: bytes | None = None
+        self.headers: dict[str, str] = {}
+        self.accepted: set[str | None] = set()
         self.drops = False
         self._authsvc = authsvc
 
     async def keys(self, request: web.Request) -> web.Response:
         self.fetches += 1
+        self.accepted.add(request.headers.get("Accept-Encoding"))
         await self.held.wait()
         if self.drops and request.transport is not None:
             request.transport.abort()
         real = await (await self._authsvc.get(JWKS)).read()
-        return web.Response(body=real if self.forged is None else self.forged)
+        return web.Response(body=real if self.forged is None else self.forged, headers=self.headers)
 
 
 @pytest.fixture
@@ -328,6 +333,27 @@ async def test_an_issuer_that_fails_later_leaves_the_last_good_keys_in_use(
     assert all(line.get("reason") or line.get("error") for line in warnings)
     relay.drops, relay.forged = False, a_set_of({})
     assert await status(client, token) == 401, "the next good set counts"
+
+
+async def test_a_set_is_read_to_a_bound_and_never_inflated(
+    token: str, relay: Relay, guarded: Guarded, authsvc: Client, log: io.StringIO
+) -> None:
+    """CWE-770, CWE-409: an issuer that was taken over must not take its peers' memory, too."""
+    good = await (await authsvc.get(JWKS)).read()
+    client = await guarded(refresh=AT_ONCE, retry=AT_ONCE)
+    relay.forged = good.ljust(2**20)
+    assert await status(client, token) == 200
+    for body, coding in (
+        (good.ljust(2**20 + 1), None),
+        (gzip.compress(good), "gzip"),
+        (zlib.compress(good), "deflate"),
+    ):
+        later = await guarded()
+        relay.forged, relay.headers = body, {} if coding is None else {"Content-Encoding": coding}
+        assert await status(later, token) == 503
+        assert await status(client, token) == 200, "the last good set stays"
+    assert relay.accepted == {"identity"}
+    assert log.getvalue().count('"jwks_refused"') == 6
 
 
 @pytest.mark.parametrize("fault", ["empty", "two of one kid"])

@@ -309,11 +309,23 @@ async def test_a_weaker_hash_is_renewed_and_a_stronger_one_never_weakened(
     assert passwords.needs_rehash(ARGON2ID.replace("m=64,t=1,p=1", parameters)) is weaker
 
 
-@pytest.mark.parametrize("stored_hash, at_once", [(ARGON2ID, 1), (POISONED[0], 1), (BCRYPT, 3), (None, 3)])
-async def test_hashes_of_more_memory_than_the_profile_take_turns(
+@pytest.mark.parametrize(
+    "stored_hash, at_once",
+    [
+        (ARGON2ID, 1),
+        (POISONED[0], 1),
+        (ARGON2ID.replace("m=64,t=1", "m=8,t=2"), 1),
+        (ARGON2ID.replace("m=64,t=1", "m=8,t=1"), 3),
+        (BCRYPT.replace("$05$", "$13$"), 1),
+        (BCRYPT.replace("$05$", "$12$"), 3),
+        (BCRYPT, 3),
+        (None, 3),
+    ],
+)
+async def test_hashes_of_more_memory_or_time_than_the_threads_are_there_for_take_turns(
     make: Make, monkeypatch: pytest.MonkeyPatch, stored_hash: str | None, at_once: int
 ) -> None:
-    """DOS-01: else each thread would need the memory of the largest that may be stored."""
+    """DOS-01: each thread would need the memory of the largest that may be stored, and be busy with it for as long."""
     running, most, full = 0, 0, threading.Condition()
 
     def verify(_password: Password, _stored_hash: str | None) -> Verdict:
@@ -351,3 +363,22 @@ async def test_what_is_no_match_is_held_back_from_its_begin_and_a_match_is_not(
         await passwords.verify(read("certainly another"), each)
     assert len(held) == 4
     assert all(0 < seconds < 100 for seconds in held)
+
+
+async def test_what_came_of_it_is_recorded_before_it_is_held_back(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LGN-05: what is written for an account, and not for an unknown address, takes a time of its own."""
+    done: list[object] = []
+
+    async def sleep(_seconds: float) -> None:
+        done.append("held back")
+
+    async def record(verdict: Verdict) -> None:
+        done.append(verdict)
+
+    passwords = await make(refusal_seconds=100)
+    monkeypatch.setattr("authsvc.passwords.asyncio.sleep", sleep)
+    stored_hash = await passwords.hash(read("hunter22"))
+    assert await passwords.verify(read("hunter22"), stored_hash, record=record) is Verdict.MATCH
+    assert not done
+    await passwords.verify(read("certainly another"), stored_hash, record=record)
+    assert done == [Verdict.MISMATCH, "held back"]

@@ -84,6 +84,17 @@ async def test_the_next_look_begins_at_what_ran_when_the_first_page_was_read(
     assert feed.asked[-1] == (10, NIL)
 
 
+async def test_looks_are_counted_by_what_came_of_them(feed: Feed, revocations: Revocations) -> None:
+    assert (revocations.answered, revocations.reads()) == (None, {"success": 0, "failure": 0})
+    feed.will(Answer(following=SOMEWHERE), Answer(), DatabaseUnavailable("away"), LookupError(), Answer())
+    told = []
+    for _ in range(4):
+        await revocations.refresh()
+        told.append((revocations.answered, *revocations.reads().values()))
+    # Two pages are one look.
+    assert told == [(True, 1, 0), (False, 1, 1), (False, 1, 2), (True, 2, 2)]
+
+
 async def test_what_a_look_tells_is_known_and_twice_is_once(
     feed: Feed, revocations: Revocations, clock: FrozenClock
 ) -> None:

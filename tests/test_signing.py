@@ -196,6 +196,17 @@ def test_memory_is_bounded_in_bytes_and_the_oldest_is_forgotten_first(
     assert counter.verified == 9
 
 
+def test_lookups_are_counted_and_a_refused_token_is_a_miss(clock: FrozenClock) -> None:
+    keys = load_keys(tokens_of("EC"))
+    reader, token = reader_of(keys, clock), issuer_of(keys, clock).issue(SUBJECT, SESSION).text
+    assert (reader.lookups(), reader.remembered_bytes()) == ({"hit": 0, "miss": 0}, 0)
+    for _ in range(3):
+        reader.read(token)
+    with pytest.raises(InvalidAccessTokenError):
+        reader.read("no token")
+    assert (reader.lookups(), reader.remembered_bytes()) == ({"hit": 2, "miss": 2}, signing._entry_bytes(token))
+
+
 @pytest.mark.parametrize("cache_bytes", [0, 100])
 def test_without_room_nothing_is_remembered(clock: FrozenClock, cache_bytes: int) -> None:
     keys = load_keys(tokens_of("EC"))

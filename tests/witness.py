@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.payload import AsyncIterablePayload
 from jsonschema import Draft202012Validator, FormatChecker
 
 from authsvc.web import openapi
@@ -32,12 +33,16 @@ class Witness:
             self.faults.append(f"{where}: lacks {sorted(missing)}")
         if response.status >= 500 and response.status != 503:
             self.faults.append(f"{where}: an internal error")
-        fault = self._fault_of(request, response, route)
+        body = response.body if isinstance(response, web.Response) else None
+        if isinstance(body, AsyncIterablePayload):
+            body = await body.as_bytes()  # which keeps it, to be sent
+        fault = self._fault_of(request, response, route, body)
         if fault:
             self.faults.append(f"{where}: {fault}")
 
-    def _fault_of(self, request: web.Request, response: web.StreamResponse, route: Route | None) -> str | None:
-        body = response.body if isinstance(response, web.Response) else None
+    def _fault_of(
+        self, request: web.Request, response: web.StreamResponse, route: Route | None, body: object
+    ) -> str | None:
         value = orjson.loads(body) if isinstance(body, bytes) and "json" in response.content_type else None
         if route is None:
             return self._fault_of_unmatched(response, value)

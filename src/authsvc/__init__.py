@@ -6,6 +6,7 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     commands/    what the larger commands say: users, journal, sweep
     dev operations server                  what its commands do: a database, users, two ports
     app          the composition: Config in, web.Application out
+    measures                               what is measured, in one list
     web/         HTTP: doors (JSON and form side by side), guard, problems, pages
     middleware   the guard for other services, against our published keys
     import_files                           reading a file of users
@@ -16,5 +17,5 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     key_sets hash_queue                    the keys that sign and verify: the other half of the door to python-jose;
                                            the threads that hash
     clock entropy addresses emails password_policy events refusals config limit_settings logs resources machine
-    strict_json embedded                   words
+    strict_json embedded runtime tallies   words
 """

@@ -9,6 +9,9 @@ Address: TypeAlias = IPv4Address | IPv6Address
 IPV6_PREFIX = 64
 """What one subscriber has at least: he can send from each address of it (RFC 6177)."""
 
+NAT64 = IPv6Network("64:ff9b::/96")
+"""Where translators write IPv4 addresses for servers without IPv4 (RFC 6052)."""
+
 _MAX_LENGTH = 64
 # With brackets a port may follow, without them only where no second colon is: else it is a part of the address.
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::\d{1,5})?", re.ASCII)
@@ -32,8 +35,25 @@ def parse(text: str) -> Address | None:
 
 
 def network_of(address: str | None) -> str:
-    """Return what limits count as one origin: an IPv4 address, the /64 of an IPv6 address, or `unknown`."""
+    """Return what limits count as one origin: an IPv4 address, the /64 of an IPv6 address, or `unknown`.
+
+    An address that a translator or a tunnel made from an IPv4 address counts as that: in one /64 are all clients of a
+    NAT64 or of a Teredo server, and one client of 6to4 has 65,536 of them.
+    """
     parsed = parse(address or "")
     if parsed is None:
         return "unknown"
-    return str(IPv6Network((parsed, IPV6_PREFIX), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
+    if isinstance(parsed, IPv6Address):
+        embedded = _embedded(parsed)
+        return str(embedded or IPv6Network((parsed, IPV6_PREFIX), strict=False))
+    return str(parsed)
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address in it, by NAT64, 6to4 (RFC 3056) or Teredo (RFC 4380).
+
+    Not by a NAT64 with a prefix of its own (RFC 8215): where in it the IPv4 address lies its operator alone knows.
+    """
+    if address in NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.teredo[1] if address.teredo else address.sixtofour

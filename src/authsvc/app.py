@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from authsvc import key_sets, machine, resources
+from authsvc import key_sets, machine, measures, resources
 from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock, SystemClock
 from authsvc.config import Config
@@ -21,6 +21,7 @@ from authsvc.events import BreachCheckFailed, Event
 from authsvc.flows.activity import Activity
 from authsvc.flows.change_password import ChangePassword
 from authsvc.flows.clients import ClientCheck
+from authsvc.flows.database_watch import DatabaseWatch
 from authsvc.flows.delete_user import DeleteUser
 from authsvc.flows.export_user import ExportUser
 from authsvc.flows.introspect import Introspect
@@ -39,8 +40,10 @@ from authsvc.password_policy import CommonPasswords, PasswordPolicy, service_nam
 from authsvc.passwords import Passwords
 from authsvc.refresh_tokens import RefreshTokens
 from authsvc.revocations import PAGE, Page, Position, Revocations
+from authsvc.runtime import Runtime
 from authsvc.session_tokens import SessionTokens
 from authsvc.signing import AccessTokenIssuer, AccessTokenReader
+from authsvc.store import migrations
 from authsvc.store import sessions as session_store
 from authsvc.store.database import Database
 from authsvc.web import routes, verify
@@ -80,6 +83,7 @@ class Service:
     public: web.Application
     admin: web.Application
     readiness: ReadinessCheck
+    metrics: Metrics
 
 
 def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | None = None) -> Service:
@@ -111,7 +115,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     public.on_startup.append(docs.render)
     public.cleanup_ctx.append(rooms.lifetime)
     readiness = ReadinessCheck(rooms.database)
-    return Service(public, AdminDoor(readiness, metrics).application(), readiness)
+    return Service(public, AdminDoor(readiness, metrics).application(), readiness, metrics)
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ class _Rooms:
     metrics: Metrics
     database: Database
     follower: Database
+    watch: DatabaseWatch
+    runtime: Runtime
     revocations: Revocations
     passwords: Passwords
     limits: Limits
@@ -145,12 +151,12 @@ class _Rooms:
             threads=hashing.threads or machine.cpus(),
             queue_seconds=hashing.queue_seconds,
             refusal_seconds=hashing.refusal_seconds,
-            observe=metrics.hash,
         )
-        limits = Limits(database, config.limits, key_sets.derived_keys(tokens, b"limits"), clock, observe=metrics.limit)
+        limits = Limits(database, config.limits, derived_keys(config, b"limits"), clock, observe=metrics.limit)
         policy = password_policy(config)
         failed = partial(database.publish, BreachCheckFailed())
-        breached = BreachedPasswords(hashing.breached_url, hashing.breached_seconds, failed)
+        url = hashing.breached_url
+        breached = BreachedPasswords(url.reveal() if url else None, hashing.breached_seconds, failed)
         issuer = AccessTokenIssuer(
             keys.signing, tokens.issuer, tokens.audience, tokens.lifetime_seconds, clock=clock, entropy=entropy
         )
@@ -168,6 +174,8 @@ class _Rooms:
             metrics,
             database,
             follower,
+            DatabaseWatch(database, migrations.shipped()),
+            Runtime(),
             revocations,
             passwords,
             limits,
@@ -177,17 +185,15 @@ class _Rooms:
             reader,
             tokens=pairs,
         )
-        rooms.measure()
+        rooms.measure(config.database.capacity_bytes)
         return rooms
 
-    def measure(self) -> None:
-        gauge, revocations = self.metrics.gauge, self.revocations
-        gauge("authsvc_password_hashes_pending", "Password hashes that run or wait.", lambda: self.passwords.pending)
-        gauge("authsvc_database_connections", "Open connections.", lambda: self.database.connections()[0])
-        gauge("authsvc_database_connections_idle", "Idle connections.", lambda: self.database.connections()[1])
-        gauge("authsvc_revocations", "Ended sessions known to this instance.", lambda: len(revocations))
-        help_ = "Time since the database last said which sessions ended."
-        gauge("authsvc_revocations_age_seconds", help_, revocations.age)
+    def measure(self, capacity_bytes: int) -> None:
+        metrics, pools = self.metrics, (self.database, self.follower)
+        measures.measure_passwords(metrics, self.passwords)
+        measures.measure_tokens(metrics, self.reader, self.revocations)
+        measures.measure_database(metrics, self.database, pools, self.watch, capacity_bytes)
+        measures.measure_process(metrics, self.runtime)
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         await self.database.open()
@@ -197,10 +203,14 @@ class _Rooms:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.revocations.stale_seconds):
                 await self.revocations.refresh()
-        following = asyncio.get_running_loop().create_task(self.revocations.follow())
+        loop = asyncio.get_running_loop()
+        background = [loop.create_task(self.revocations.follow()), loop.create_task(self.watch.watch())]
+        self.runtime.start()
         yield
-        following.cancel()
-        await asyncio.wait([following])
+        self.runtime.stop()
+        for each in background:
+            each.cancel()
+        await asyncio.wait(background)
         await self.follower.close()
         await self.breached.close()
         await self.passwords.close()
@@ -238,7 +248,7 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
         rooms.entropy,
     )
     issuer, public_url = config.tokens.issuer, config.http.public_url
-    form_tokens = FormTokens(key_sets.derived_keys(config.tokens, b"form token"), cookies.form_nonce, entropy)
+    form_tokens = FormTokens(derived_keys(config, b"form token"), cookies.form_nonce, entropy)
     forms, client_check = Forms(pages, form_tokens), ClientCheck(database)
     farewell = Farewell(cookies, rooms.reader, rooms.tokens.refresh_tokens)
     register = Register(database, passwords, limits, policy, rooms.breached, clock, entropy)
@@ -252,9 +262,9 @@ def _doors(config: Config, rooms: _Rooms, flows: _Flows, cookies: Cookies, pages
         *RefreshDoor(flows.refresh, cookies).routes(),
         *SessionsDoor(flows.sessions, forms).routes(),
         *LogoutDoor(flows.sessions, farewell, form_tokens).routes(),
-        *ProfileDoor(flows.profile, flows.sessions, pages, form_tokens).routes(),
+        *ProfileDoor(flows.profile, flows.sessions, forms).routes(),
         *ChangePasswordDoor(change_password, flows.profile, policy, forms).routes(),
-        *ActivityDoor(Activity(database), pages).routes(),
+        *ActivityDoor(Activity(database), forms).routes(),
         *ExportUserDoor(ExportUser(database)).routes(),
         *DeleteUserDoor(DeleteUser(database, passwords, limits), flows.profile, policy, farewell, forms).routes(),
         *verify.routes(),
@@ -283,6 +293,11 @@ def refresh_keys(config: Config) -> list[bytes]:
     if secret is None:
         return key_sets.refresh_secrets(config.tokens)
     return [part.encode() for part in secret.reveal().split()]
+
+
+def derived_keys(config: Config, purpose: bytes) -> list[bytes]:
+    """Return the keys of what shall outlive the signing keys as refresh tokens do: limits, known browsers, forms."""
+    return key_sets.derived_keys(refresh_keys(config), purpose)
 
 
 def _log_event(event: Event) -> None:

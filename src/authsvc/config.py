@@ -120,6 +120,12 @@ class Database:
         "none",
         "`transaction` where a pooler in transaction mode stands before the database, such as PgBouncer.",
     )
+    capacity_bytes: int = variable(
+        "AUTHSVC_DATABASE_CAPACITY_BYTES",
+        integer(0, 2**53),
+        "0",
+        "Room that the database has on its server's disk, for the metrics and their alert. 0: nobody says.",
+    )
 
 
 @dataclass(frozen=True)
@@ -244,7 +250,7 @@ class Passwords:
         "A wrong password is told so this long after its comparison began, that the time does not tell how the stored"
         " hash was made.",
     )
-    breached_url: str | None = variable(
+    breached_url: Secret | None = variable(
         "AUTHSVC_BREACHED_PASSWORDS_URL",
         range_url,
         None,

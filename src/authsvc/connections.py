@@ -39,6 +39,9 @@ class Connections:
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def accept(self, server: web.Server) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         if len(self._open) >= self._limit:

@@ -128,9 +128,20 @@ class Setting:
     secret: bool
 
 
+@dataclass(frozen=True, repr=False)
+class RangeUrl(Secret):
+    """The URL of a range endpoint; its repr shows the host alone: some have a key in the path."""
+
+    def __repr__(self) -> str:
+        parts = urlsplit(self._text)
+        return f"{parts.scheme}://{parts.netloc}/***"
+
+    __str__ = __repr__
+
+
 def variable(name: str, parse: Callable[[str], object], default: str | None, help_: str) -> Any:  # noqa: ANN401 - a dataclass field is typed by its annotation
     """Return a dataclass field that is read from the environment variable `name`."""
-    secret = parse in (hmac_secret, hmac_secrets, jwk_set, database_url)
+    secret = parse in (hmac_secret, hmac_secrets, jwk_set, database_url, range_url)
     return field(metadata={"setting": Setting(name, parse, default, help_, secret)})
 
 
@@ -262,7 +273,7 @@ def jwk_set(text: str) -> Secret:
     return Secret(text)
 
 
-def range_url(text: str) -> str:
+def range_url(text: str) -> RangeUrl:
     """Read the URL of a range endpoint, to which the prefix of a hash is added as the last segment.
 
     Raises:
@@ -277,7 +288,7 @@ def range_url(text: str) -> str:
         raise ValueError("must be a URL like https://host/range, without a query")
     if parts.scheme == "http" and host not in LOOPBACK:
         raise ValueError("must be https: only on localhost may it be http")
-    return text.rstrip("/")
+    return RangeUrl(text.rstrip("/"))
 
 
 def database_url(text: str) -> DatabaseUrl:

@@ -115,6 +115,13 @@ class PasswordChecksSlowed(Event):
 
 
 @dataclass(frozen=True)
+class LimitsUnavailable(Event):
+    """An attempt went ahead that the limits could not count: AUTHSVC_LIMITS_UNAVAILABLE says so."""
+
+    tag: ClassVar[str] = "limits:check:unavailable"
+
+
+@dataclass(frozen=True)
 class LoginOfDisabledUser(Event):
     """A login with the right password was refused, since the account is disabled."""
 

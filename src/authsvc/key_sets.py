@@ -120,22 +120,16 @@ def load_keys(settings: Tokens) -> KeySet:
     return KeySet(SigningKey(kid, "HS256", key), MappingProxyType({kid: VerificationKey(kid, "HS256", key, None)}))
 
 
-def derived_keys(settings: Tokens, purpose: bytes) -> list[bytes]:
-    """Return secrets for another purpose, one from each configured secret: first the one to make things with.
-
-    They are the same on every instance, and what an instance makes that is one rotation ahead or behind is known here:
-    the next key gives one too.
-    """
-    if settings.keys is not None:
-        return _derived_from_keys(json.loads(settings.keys.reveal()), purpose)
-    return [_derived(settings.secret.reveal(), purpose)] if settings.secret is not None else []
+def derived_keys(secrets: Sequence[bytes], purpose: bytes) -> list[bytes]:
+    """Return keys for another purpose, one from each of `secrets`, in their order: the first to make things with."""
+    return [_derived(secret, purpose) for secret in secrets]
 
 
 def refresh_secrets(settings: Tokens) -> list[bytes]:
     """Return the secrets that refresh tokens are made with: the first makes them, all check them."""
     if settings.keys is not None:
         return refresh_secrets_of(json.loads(settings.keys.reveal()))
-    return derived_keys(settings, _REFRESH_TOKEN)
+    return [_derived(settings.secret.reveal().encode(), _REFRESH_TOKEN)] if settings.secret is not None else []
 
 
 def refresh_secrets_of(document: Mapping[str, Any]) -> list[bytes]:
@@ -145,7 +139,7 @@ def refresh_secrets_of(document: Mapping[str, Any]) -> list[bytes]:
         ValueError: a sentence on what is wrong with them.
     """
     if REFRESH_SECRETS not in document:
-        return _derived_from_keys(document, _REFRESH_TOKEN)
+        return _derived_from_keys(document["keys"])
     texts = document[REFRESH_SECRETS]
     secrets = [_octets(text) for text in texts] if isinstance(texts, list) else []
     if not secrets or min(map(len, secrets)) < SECRET_BYTES:
@@ -155,15 +149,14 @@ def refresh_secrets_of(document: Mapping[str, Any]) -> list[bytes]:
     return secrets
 
 
-def _derived_from_keys(document: Mapping[str, Any], purpose: bytes) -> list[bytes]:
-    members = document["keys"]
+def _derived_from_keys(members: Sequence[Mapping[str, Any]]) -> list[bytes]:
     signing = states_of(members).index(CURRENT)
     in_order = [members[signing], *members[:signing], *members[signing + 1 :]]
-    return [_derived(str(member["d"]), purpose) for member in in_order if "d" in member]
+    return [_derived(str(member["d"]).encode(), _REFRESH_TOKEN) for member in in_order if "d" in member]
 
 
-def _derived(secret: str, purpose: bytes) -> bytes:
-    return hmac.digest(secret.encode(), b"authsvc " + purpose, "sha256")
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    return hmac.digest(secret, b"authsvc " + purpose, "sha256")
 
 
 def read_key_set(text: str) -> KeySet:

@@ -35,7 +35,8 @@ class Limits:
         "AUTHSVC_LIMITS_UNAVAILABLE",
         one_of("refuse", "pass"),
         "refuse",
-        "What happens to an attempt when the database cannot count it: 503, or it goes ahead.",
+        "What happens to an attempt when the database cannot count it: 503, or it goes ahead if the journal can be"
+        " written.",
     )
 
     @property

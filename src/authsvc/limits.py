@@ -9,7 +9,7 @@ import hmac
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -17,11 +17,11 @@ from authsvc import addresses, config
 from authsvc.clock import Clock
 from authsvc.config import RateLimit
 from authsvc.emails import EmailAddress
-from authsvc.events import Origin
+from authsvc.events import LimitsUnavailable, Origin
 from authsvc.metrics import LIMITS
 from authsvc.refusals import DatabaseUnavailable, RateLimited
 from authsvc.store import attempts
-from authsvc.store.attempts import Granted, Refused, Slot
+from authsvc.store.attempts import Refused, Slot
 from authsvc.store.database import Database
 
 ORIGIN, ACCOUNT, BROWSER, REGISTER = LIMITS
@@ -33,9 +33,10 @@ KNOWN_SECONDS = 31_536_000
 
 @dataclass(frozen=True)
 class Attempt:
-    """A password that may be checked. `slowed`: it is the account's last one before the delays begin."""
+    """What may go ahead, with the slots it took. `slowed`: it is the account's last one before the delays begin."""
 
-    key: bytes | None = field(default=None, repr=False)
+    origin: Slot | None = None
+    account: Slot | None = None
     slowed: bool = False
 
 
@@ -52,7 +53,15 @@ class Limits:
     @classmethod
     def none(cls, database: Database, clock: Clock) -> Self:
         """Return limits that limit nobody: the operator's."""
-        off = config.Limits("off", *(RateLimit(1, 1),) * 2, 1, RateLimit(1, 1), "pass")
+        once = RateLimit(1, 1)
+        off = config.Limits(
+            switch="off",
+            origin=once,
+            account=once,
+            account_delay_seconds=1,
+            register=once,
+            when_unavailable="refuse",
+        )
         return cls(database, off, (b"",), clock, lambda _limit, _outcome: None)
 
     async def password_check(self, email: EmailAddress, origin: Origin) -> Attempt:
@@ -74,27 +83,43 @@ class Limits:
             longest=timedelta(seconds=self.settings.account_delay_seconds),
             memory=MEMORY,
         )
-        granted = await self._take(self._of_origin(ORIGIN, self.settings.origin, origin), account)
-        return Attempt(account.key, granted.account_taken == account.rate.burst)
+        return await self._take(origin, self._of_origin(ORIGIN, self.settings.origin, origin), account)
 
     async def succeeded(self, attempt: Attempt) -> None:
         """Give the account's slots back, after the right password; the origin's stay taken."""
-        if attempt.key is None:
+        if attempt.account is None:
             return
         # Where that fails the password is right all the same: what needs the database next says so itself.
         with suppress(DatabaseUnavailable):
             async with self.database.read() as connection:
-                await attempts.give_back(connection, attempt.key)
+                await attempts.give_back(connection, attempt.account.key)
 
-    async def registration(self, origin: Origin) -> None:
+    async def unanswered(self, attempt: Attempt, origin: Origin) -> None:
+        """Give back what an attempt took that came to nothing: no password was compared, no account opened.
+
+        Where the database cannot be reached they stay taken: nobody can give them back. Nor are they given back once
+        a password was compared, whatever failed then: the answer or its time may have told which one it was. Who has
+        hung up does not get them either: he could keep the database busy without end.
+        """
+        if not origin.waits():
+            return
+        with suppress(DatabaseUnavailable):
+            async with self.database.read() as connection:
+                # Not in one transaction: it would lock two rows, and others lock the same two.
+                for slot in (attempt.origin, attempt.account):
+                    if slot is not None:
+                        await attempts.give_one_back(connection, slot)
+
+    async def registration(self, origin: Origin) -> Attempt:
         """Take a slot of the origin.
 
         Raises:
             RateLimited: there is none left.
             DatabaseUnavailable: it cannot be counted, and the settings say to refuse then.
         """
-        if self.settings.enabled:
-            await self._take(self._of_origin(REGISTER, self.settings.register, origin), None)
+        if not self.settings.enabled:
+            return Attempt()
+        return await self._take(origin, self._of_origin(REGISTER, self.settings.register, origin), None)
 
     def mark(self, email: EmailAddress) -> str:
         """Return what a browser is given when it logs in: it tells it from strangers to this account, and no more."""
@@ -118,21 +143,31 @@ class Limits:
     def _of_origin(self, name: str, rate: RateLimit, origin: Origin) -> Slot:
         return Slot(name, rate, self._key(name, addresses.network_of(origin.address)))
 
-    async def _take(self, origin: Slot, account: Slot | None) -> Granted:
-        slots = (origin, account) if account else (origin,)
+    async def _take(self, origin: Origin, network: Slot, account: Slot | None) -> Attempt:
+        slots = (network, account) if account else (network,)
         try:
             async with self.database.read() as connection:
-                answer = await attempts.take(connection, origin, account, now=self.clock.now())
+                answer = await attempts.take(connection, network, account, now=self.clock.now())
         except DatabaseUnavailable:
             for slot in slots:
                 self.observe(slot.limit, "unavailable")
             if self.settings.when_unavailable == "refuse":
                 raise
-            return Granted(0)
+            await self._pass(origin)
+            return Attempt()
         if isinstance(answer, Refused):
             slot, wait = answer.slot, answer.wait
             self.observe(slot.limit, "refused")
             raise RateLimited(slot.limit, slot.rate.burst, slot.rate.seconds, math.ceil(wait.total_seconds()))
         for slot in slots:
             self.observe(slot.limit, "granted")
-        return answer
+        return Attempt(network, account, account is not None and answer.account_taken == account.rate.burst)
+
+    async def _pass(self, origin: Origin) -> None:
+        """Let go ahead what could not be counted: where it can be written down, as what comes of it must be.
+
+        Where nothing can be written nobody can be logged in either, and all that a comparison could lead to is an
+        error whose time tells whether the password was right, as often as one likes.
+        """
+        async with self.database.transaction(origin) as transaction:
+            transaction.record(LimitsUnavailable())

@@ -8,8 +8,10 @@ quotes header bytes in theirs.
 import json
 import logging
 import os
+import select
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -23,6 +25,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 # About 3 MB of lines.
 MAX_WAITING = 10_000
+# Lines are written together: for each one alone the thread would take the interpreter from the event loop.
+GATHER_SECONDS = 0.01
+MOST_AT_ONCE = 64
 # For what still waits to be written at the end.
 FLUSH_SECONDS = 2
 
@@ -57,8 +62,8 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
 def in_the_background() -> Iterator[None]:
     """Let a thread write the lines while this lasts: a reader who does not take them stops nobody.
 
-    More than MAX_WAITING do not wait: they are lost, and a line says how many. In the end what waits is written, for at
-    most FLUSH_SECONDS.
+    More than MAX_WAITING do not wait: they are lost, as are those that cannot be written, and a line says how many. In
+    the end what waits is written, for at most FLUSH_SECONDS.
     """
     output = structlog.get_config()["logger_factory"]()
     writer = output.writer = _Writer(output.descriptor)
@@ -139,6 +144,12 @@ class _Output(structlog.WriteLogger):
     log = debug = info = warning = error = critical = msg
 
 
+def lines_lost() -> int:
+    """Return how many lines were lost since the thread that writes them began."""
+    output = structlog.get_config()["logger_factory"]()
+    return output.writer.lost_in_all if isinstance(output, _Output) and output.writer else 0
+
+
 class _Writer:
     """A thread that writes lines in their order.
 
@@ -147,8 +158,11 @@ class _Writer:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._lost, self._counting = 0, threading.Lock()
+        self.lost_in_all = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -159,6 +173,7 @@ class _Writer:
             return
         with self._counting:
             self._lost += 1
+            self.lost_in_all += 1
 
     def close(self) -> None:
         """Wait until all is written, but not for ever."""
@@ -166,14 +181,39 @@ class _Writer:
         self._thread.join(FLUSH_SECONDS)
 
     def _run(self) -> None:
-        while (line := self._lines.get()) is not None:
-            self._write(f"{line}\n".encode("utf-8", "backslashreplace"))
-            if self._lost and self._lines.empty():
+        is_over = False
+        while not is_over:
+            lines, is_over = self._gathered()
+            if not self._is_written(lines):
+                with self._counting:
+                    self._lost += len(lines)
+            elif self._lost and self._lines.empty():
                 with self._counting:
                     lost, self._lost = self._lost, 0
                 structlog.get_logger().warning("log lines lost", count=lost)
 
-    def _write(self, data: bytes) -> None:
-        with suppress(OSError):
+    def _gathered(self) -> tuple[list[str], bool]:
+        """Wait for a line; return it with what came soon after, and whether that was all."""
+        lines: list[str] = []
+        line = self._lines.get()
+        if line is not None and self._lines.qsize() < MOST_AT_ONCE:
+            time.sleep(GATHER_SECONDS)
+        while line is not None:
+            lines.append(line)
+            if len(lines) == MOST_AT_ONCE or self._lines.empty():
+                return lines, False
+            line = self._lines.get()
+        return lines, True
+
+    def _is_written(self, lines: list[str]) -> bool:
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                try:
+                    data = data[os.write(self._descriptor, data) :]
+                except BlockingIOError:
+                    # Another process has made it so: a descriptor's mode belongs to all who hold it.
+                    self._room.poll()
+        except (OSError, ValueError):
+            return False
+        return True

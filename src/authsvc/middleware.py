@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import aiohttp
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from authsvc.clock import Clock, SystemClock
@@ -30,6 +30,8 @@ from authsvc.web.routes import Handler
 __all__ = ["IDENTITY", "Identity", "public", "require_jwt"]
 
 FETCH_SECONDS = 3
+MAX_BYTES = 2**20
+"""Of a key set."""
 _PUBLIC = "__authsvc_public__"
 
 _H = TypeVar("_H", bound=Callable[..., object])
@@ -144,8 +146,18 @@ class _PublishedKeys:
 async def _get_json(url: str) -> object:
     timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     async with (
-        aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+        # A few bytes can inflate to any size: nothing is.
+        aiohttp.ClientSession(
+            timeout=timeout, raise_for_status=True, auto_decompress=False, headers={hdrs.ACCEPT_ENCODING: "identity"}
+        ) as session,
         session.get(url, allow_redirects=False) as response,
     ):
-        value: object = json.loads(await response.read())
+        if hdrs.CONTENT_ENCODING in response.headers:
+            raise ValueError("it is compressed, which it was not asked to be")
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise ValueError("it is larger than 1 MiB")
+        value: object = json.loads(body)
         return value

@@ -56,7 +56,8 @@ def create_user(config: Config, email: str, password: str) -> User:
 async def _register(
     config: Config, passwords: Passwords, policy: PasswordPolicy, email: EmailAddress, password: Password
 ) -> User:
-    breached = BreachedPasswords(config.passwords.breached_url, config.passwords.breached_seconds)
+    url = config.passwords.breached_url
+    breached = BreachedPasswords(url.reveal() if url else None, config.passwords.breached_seconds)
     await breached.open()
     try:
         async with open_database(config) as database:

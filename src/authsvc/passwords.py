@@ -4,8 +4,8 @@ Hashing runs in threads of its own, as many as there are CPUs, and never on the 
 hash is read by the strict patterns below before a library sees it, so that no stored parameter can ask for memory or
 time beyond the bound.
 
-Memory is one hash of the profile for each thread, and one stored hash of more than that: those have a thread of their
-own, and take turns.
+Memory is one hash of the profile for each thread, and one stored hash of more than that. Those have a thread of their
+own, and take turns, as do those that take longer than the profile: nobody fills all threads with them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 import argon2
@@ -21,7 +21,7 @@ import bcrypt
 
 from authsvc import machine
 from authsvc.config import Argon2Profile, Config, ConfigError
-from authsvc.hash_queue import HashQueue, always
+from authsvc.hash_queue import HashFigures, HashQueue, always
 from authsvc.password_policy import Password
 
 MAX_MEMORY_KIB = 131_072
@@ -30,6 +30,8 @@ MAX_COST = 4 * 65_536
 """KiB of memory times passes: a hash of that cost takes about half a second."""
 MAX_LANES = 16
 MAX_BCRYPT_COST = 15
+USUAL_BCRYPT_COST = 12
+"""What bcrypt was set to in its day, at most; each one more doubles its time."""
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password than this; the hashes made in its day were made so."""
 SERVICE_MIB = 112
@@ -117,9 +119,9 @@ class Passwords:
         threads: int,
         queue_seconds: float,
         refusal_seconds: float = 0,
-        observe: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`observe` hears the seconds of each hash, on the event loop."""
+        self.threads = threads
+        self.figures = HashFigures()
         self._profile = profile
         self._argon2 = argon2.PasswordHasher(profile.passes, profile.memory_kib, profile.lanes)
         self._refusal_seconds = refusal_seconds
@@ -127,13 +129,18 @@ class Passwords:
         started = time.monotonic()
         self._decoy = self._argon2.hash(os.urandom(16).hex())
         seconds = time.monotonic() - started
-        self._queue = HashQueue("hash", threads, queue_seconds, seconds, observe)
-        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, observe)
+        self._queue = HashQueue("hash", threads, queue_seconds, seconds, self.figures)
+        self._large = HashQueue("hash-large", 1, queue_seconds, seconds, self.figures)
 
     @property
-    def pending(self) -> int:
-        """How many hashes run or wait."""
-        return self._queue.pending + self._large.pending
+    def running(self) -> int:
+        """How many hashes run."""
+        return self._queue.running + self._large.running
+
+    @property
+    def waiting(self) -> int:
+        """How many hashes wait for their turn."""
+        return self._queue.pending + self._large.pending - self.running
 
     def refuse_when_busy(self) -> None:
         """Ask whether there is room for a hash before anything is done for it.
@@ -152,11 +159,17 @@ class Passwords:
         new_hash, _began = await self._queue.run(lambda: self._argon2.hash(password.normalized), wanted)
         return new_hash
 
-    async def verify(self, password: Password, stored_hash: str | None, wanted: Callable[[], bool] = always) -> Verdict:
+    async def verify(
+        self,
+        password: Password,
+        stored_hash: str | None,
+        wanted: Callable[[], bool] = always,
+        record: Callable[[Verdict], Awaitable[None]] | None = None,
+    ) -> Verdict:
         """Compare with a stored hash; with the decoy where there is none, or none that can be compared with.
 
-        Whatever is no match is told `refusal_seconds` after its comparison began, not sooner: what a stored hash costs
-        is hidden in that time (docs/decisions/0012-timing.md).
+        Whatever is no match is told `refusal_seconds` after its comparison began, not sooner: what a stored hash costs,
+        and what `record` then does about it, are hidden in that time (docs/decisions/0012-timing.md).
 
         Raises:
             Busy: the queue is too long, or the verdict is wanted no more.
@@ -164,6 +177,8 @@ class Passwords:
         queue = self._large if self._is_large(stored_hash) else self._queue
         verdict, began = await queue.run(lambda: self._verify(password, stored_hash), wanted)
         if verdict is not Verdict.MATCH:
+            if record is not None:
+                await record(verdict)
             await asyncio.sleep(began + self._refusal_seconds - time.monotonic())
         return verdict
 
@@ -179,8 +194,15 @@ class Passwords:
         await asyncio.gather(self._queue.close(), self._large.close())
 
     def _is_large(self, stored_hash: str | None) -> bool:
-        match = _ARGON2.fullmatch(stored_hash or "")
-        return match is not None and int(match["memory"]) > self._profile.memory_kib
+        """Tell whether a hash takes more memory or more time than those that the threads are there for."""
+        if match := _BCRYPT.fullmatch(stored_hash or ""):
+            return int(match["cost"]) > USUAL_BCRYPT_COST
+        if match := _ARGON2.fullmatch(stored_hash or ""):
+            memory, passes = int(match["memory"]), int(match["passes"])
+            return (
+                memory > self._profile.memory_kib or memory * passes > self._profile.memory_kib * self._profile.passes
+            )
+        return False
 
     def _verify(self, password: Password, stored_hash: str | None) -> Verdict:
         if stored_hash is None:

@@ -1,13 +1,12 @@
 """The password asked again: before what a stolen access token alone must not do."""
 
-from uuid import UUID
-
-from authsvc.events import Origin, PasswordChangeFailed, PasswordChecksSlowed, UnsupportedHashMet, UserDeletionFailed
+from authsvc import password_checks
+from authsvc.events import Origin, PasswordChangeFailed, UserDeletionFailed
 from authsvc.limits import Limits
 from authsvc.password_policy import Password
-from authsvc.passwords import Passwords, Verdict
+from authsvc.passwords import Passwords
 from authsvc.refusals import InvalidCredentials, InvalidToken
-from authsvc.store import credentials, users
+from authsvc.store import credentials
 from authsvc.store.credentials import Credential
 from authsvc.store.database import Database
 
@@ -30,23 +29,15 @@ async def reauthenticate(
         Busy: too many passwords wait to be hashed.
         DatabaseUnavailable: the database does not answer.
     """
-    subject: UUID = failed.subject
     passwords.refuse_when_busy()
     async with database.read() as connection:
-        credential = await credentials.by_subject(connection, subject)
+        credential = await credentials.by_subject(connection, failed.subject)
     if credential is None:
         raise InvalidToken
     attempt = await limits.password_check(credential.email, origin)
-    verdict = await passwords.verify(password, credential.password_hash, origin.waits)
-    if verdict is Verdict.UNSUPPORTED:
-        database.publish(UnsupportedHashMet(subject))
-    if verdict is not Verdict.MATCH:
-        async with database.transaction(origin) as transaction:
-            if not await users.hold(transaction.connection, subject):
-                raise InvalidToken
-            transaction.record(failed)
-            if attempt.slowed:
-                transaction.record(PasswordChecksSlowed(subject))
+    if not await password_checks.matches(
+        database, passwords, limits, password, credential.password_hash, failed=failed, attempt=attempt, origin=origin
+    ):
         raise InvalidCredentials
     await limits.succeeded(attempt)
     return credential

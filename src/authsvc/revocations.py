@@ -96,6 +96,9 @@ class Revocations:
     _next_transaction_id: int = 0
     _under_way: _UnderWay | None = None
     _looked_at: float = float("-inf")
+    answered: bool | None = None
+    """Whether the last look was answered; None before the first."""
+    _reads: dict[str, int] = field(default_factory=lambda: {"success": 0, "failure": 0})
     # When the next look is overdue, and when this process last noticed that it had been stopped.
     _overdue_at: float = float("inf")
     _resumed_at: float = float("-inf")
@@ -111,6 +114,10 @@ class Revocations:
     def age(self) -> float:
         """Return how many seconds ago the look began that ended last; infinite before the first."""
         return self.clock.steady() - self._looked_at
+
+    def reads(self) -> dict[str, int]:
+        """Return how many looks succeeded, and how many failed."""
+        return self._reads
 
     def is_stale(self) -> bool:
         """Tell whether what is known here is too old to decide by, or this process was stopped for a while."""
@@ -137,10 +144,13 @@ class Revocations:
         try:
             while await self._read_page():
                 pass
+            self.answered = True
         except Unavailable:
-            pass
+            self.answered = False
         except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed: meanwhile it ages
+            self.answered = False
             structlog.get_logger().error("revocations_unreadable", exc_info=error)
+        self._reads["success" if self.answered else "failure"] += 1
         self._forget()
         self._overdue_at = self.clock.steady() + self.poll_seconds + PAUSE_SECONDS
 

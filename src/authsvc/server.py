@@ -64,6 +64,7 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
 async def _serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
     service, http, log = compose(config), config.http, structlog.get_logger()
     public = _Port(service.public, connections_that_fit(config.database.pool_size))
+    service.metrics.gauge("authsvc_http_connections", "Open connections of the public port.", public.connections)
     admin = _Port(service.admin, MAX_ADMIN_CONNECTIONS)
     try:
         await public.open(http.host, http.port, "AUTHSVC_PORT")
@@ -107,6 +108,10 @@ class _Port:
         self._sockets: asyncio.Server | None = None
         # `close` has waited before: what is left then is cut.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._connections)
 
     async def open(self, host: str, port: int, setting: str) -> None:
         """Start the application and listen.

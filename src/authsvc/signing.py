@@ -146,6 +146,8 @@ class AccessTokenReader:
         # Ordered: a plain dict takes longer and longer to find its oldest entry again.
         self._remembered: OrderedDict[str, Identity] = OrderedDict()
         self._free_bytes = self._cache_bytes = cache_bytes
+        # Plain numbers, since this is done for every request; read when somebody scrapes.
+        self._hits = self._misses = 0
         # Headers of good tokens, as they were spelt: an issuer writes the same one for each token of a key.
         self._known_headers: dict[str, VerificationKey] = {}
 
@@ -164,12 +166,22 @@ class AccessTokenReader:
         """
         claims = self._remembered.get(token)
         if claims is None:
+            self._misses += 1
             claims = self._verify(token)
             self._check_times(claims)
             self._remember(token, claims)
         else:
+            self._hits += 1
             self._check_times(claims)
         return claims
+
+    def lookups(self) -> dict[str, int]:
+        """Return how many tokens were remembered when they were read, and how many were not."""
+        return {"hit": self._hits, "miss": self._misses}
+
+    def remembered_bytes(self) -> int:
+        """Return the memory that remembered tokens take."""
+        return self._cache_bytes - self._free_bytes
 
     def _remember(self, token: str, claims: Identity) -> None:
         self._remembered[token] = claims

@@ -94,8 +94,8 @@ def open_sockets(running: Running) -> int:
 
 def pending(running: Running) -> int:
     """Return how many passwords wait for their hash."""
-    found = re.search(r"^authsvc_password_hashes_pending (\d+)", scrape(running), re.MULTILINE)
-    return int(found[1]) if found else 0
+    found = re.findall(r"^authsvc_password_hashes_(?:running|waiting) (\d+)", scrape(running), re.MULTILINE)
+    return sum(map(int, found))
 
 
 def scrape(running: Running) -> str:

@@ -49,7 +49,7 @@ def rest_of(connection: socket.socket) -> bytes:
 
 
 def pending(running: Running) -> int:
-    return int(gauge(running, "authsvc_password_hashes_pending"))
+    return int(sum(gauge(running, f"authsvc_password_hashes_{state}") for state in ("running", "waiting")))
 
 
 def finished(logins: list[Future[Answer]]) -> int:

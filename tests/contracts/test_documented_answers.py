@@ -199,7 +199,7 @@ def tokens(config: Config, clock: FrozenClock) -> tuple[str, str]:
     settings, entropy = config.tokens, SystemEntropy()
     key = key_sets.load_keys(settings).signing
     issuer = AccessTokenIssuer(key, settings.issuer, settings.audience, 900, clock=clock, entropy=entropy)
-    refresh_tokens = RefreshTokens(key_sets.derived_keys(settings, b"refresh token"))
+    refresh_tokens = RefreshTokens(key_sets.refresh_secrets(settings))
     return issuer.issue(SUBJECT, SESSION).text, refresh_tokens.make(RefreshToken(SESSION, 1))
 
 

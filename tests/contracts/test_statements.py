@@ -20,6 +20,7 @@ STATEMENTS = {(file, name): query for file in FILES for name, query in queries(f
 # What each statement feeds: a dataclass, or the columns that its function reads by name.
 FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("attempts", "give_back"): ("key",),
+    ("attempts", "give_one_back"): ("key",),
     ("attempts", "sweep_attempts"): ("last", "swept"),
     ("attempts", "take"): ("origin_granted", "account_taken", "origin_arrival_at", "account_arrival_at"),
     ("clients", "all_clients"): Client,
@@ -38,6 +39,7 @@ FEEDS: dict[tuple[str, str], type[object] | tuple[str, ...]] = {
     ("journal", "sweep_failed_logins"): ("swept",),
     ("journal", "sweep_journal"): ("swept",),
     ("schema", "applied_migrations"): ("migration_id",),
+    ("schema", "database_size"): ("bytes",),
     ("sessions", "end"): SessionEnded,
     ("sessions", "end_oldest_sessions"): SessionEnded,
     ("sessions", "end_reused"): SessionEnded,

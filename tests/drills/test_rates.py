@@ -26,5 +26,14 @@ def test_a_service_that_answers_slower_than_before_has_not_recovered() -> None:
     assert recovery_seconds(answers((20, 30, 85)), 20, 100, 30) == pytest.approx(0, abs=0.11)
 
 
+def test_what_comes_seldom_is_looked_at_for_longer() -> None:
+    assert normal_rate(answers((0, 8, 4)), 0, 8) == pytest.approx(4)
+    assert recovery_seconds(answers((20, 20.1, 20), (25, 30, 4)), 20, 4, 30) == pytest.approx(4.8, abs=0.4)
+
+
+def test_what_never_came_is_not_back() -> None:
+    assert recovery_seconds([], 20, 0, 30) is None
+
+
 def test_what_has_not_been_seen_yet_is_not_judged() -> None:
     assert recovery_seconds(answers((20, 20.3, 100)), 20, 100, 20.3) is None

@@ -9,15 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import psycopg
 import pytest
 
 from authsvc import embedded
 from authsvc.app import compose
 from authsvc.config import Config, DatabaseUrl
+from authsvc.store.faults import READ_ONLY, classify
 from tests.cli.conftest import eventually
 from tests.conftest import FrozenClock, Serve
-from tests.faults.conftest import Fallible, ProxiedScene, Scene
+from tests.faults.conftest import PATIENCE_SECONDS, Fallible, ProxiedScene, Scene
 from tests.faults.crowd import crowded
 
 
@@ -95,6 +97,17 @@ async def test_where_the_address_follows_the_primary_a_fail_over_loses_nothing(
         proxied.proxy.socket = standby.socket
         await crowd.is_refused()
         await asyncio.to_thread(standby.promote)
+
+
+async def test_a_standby_refuses_an_unlogged_table_by_a_word_of_its_own(standby: Standby, fallible: Fallible) -> None:
+    """DBF-07, DBF-08: by its class that error could be a feature that nobody has."""
+    url = f"postgresql://authsvc@/{fallible.name}?host={standby.sockets}"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        connection = await asyncpg.connect(url)
+        with pytest.raises(asyncpg.FeatureNotSupportedError) as refused:
+            await connection.fetch("select key from attempts")
+        await connection.close()
+    assert classify(refused.value) is READ_ONLY
 
 
 @pytest.fixture

@@ -86,9 +86,9 @@ async def log_in(client: Client) -> ClientResponse:
 
 async def pending(admin: Client) -> int:
     text = await (await admin.get("/metrics")).text()
-    found = re.search(r"^authsvc_password_hashes_pending (\d+)$", text, re.MULTILINE)
-    assert found, text
-    return int(found[1])
+    found = re.findall(r"^authsvc_password_hashes_(?:running|waiting) (\d+)$", text, re.MULTILINE)
+    assert len(found) == 2, text
+    return sum(map(int, found))
 
 
 class Crowd:
@@ -187,6 +187,18 @@ async def test_beyond_its_time_the_queue_refuses_without_a_wait(
     changed = await client.post("/api/auth/password", json=body, headers=make.bearer(token))
     await problem(changed, 503, "busy")
     await problem(await client.post("/api/auth/register", json={**BODY, "email": "b@example.com"}), 503, "busy")
+    assert gate.begun == 1
+
+
+async def test_a_full_queue_is_told_before_the_body_is_read(
+    client: Client, gate: Gate, crowd: Crowd, token: str
+) -> None:
+    """DOS-01 (CWE-405): reading one costs more than all the rest of a refusal."""
+    assert token
+    headers = {"Content-Type": "application/json"}
+    await problem(await client.post(LOGIN, data=b"{", headers=headers), 400, "invalid_json")
+    assert (await full(client, crowd)).status == 503
+    await problem(await client.post(LOGIN, data=b"{", headers=headers), 503, "busy")
     assert gate.begun == 1
 
 

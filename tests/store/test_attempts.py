@@ -54,6 +54,25 @@ async def test_the_slots_of_an_account_are_numbered_until_they_are_given_back(da
     assert await take(database, wide) == Granted(1)
 
 
+async def test_a_slot_that_is_given_back_is_as_if_it_had_not_been_taken(database: Database) -> None:
+    wide = dataclasses.replace(ORIGIN, rate=RateLimit(100, 1))
+    async with database.read() as connection:
+        assert not await attempts.give_one_back(connection, ACCOUNT)
+        for number in (1, 2):
+            for _ in range(5):
+                assert await take(database, wide) == Granted(number)
+                assert await attempts.give_one_back(connection, ACCOUNT)
+            assert await take(database, wide) == Granted(number)
+        assert await take(database, wide) == Refused(ACCOUNT, timedelta(seconds=10))
+        # Beyond the burst the interval doubles with each slot.
+        for number, at, wait in ((3, 10, 20), (4, 30, 40), (5, 70, 60)):
+            for _ in range(3):
+                assert await take(database, wide, at=at) == Granted(number)
+                assert await attempts.give_one_back(connection, ACCOUNT)
+            assert await take(database, wide, at=at) == Granted(number)
+            assert await take(database, wide, at=at) == Refused(ACCOUNT, timedelta(seconds=wait))
+
+
 async def test_who_is_refused_for_the_origin_takes_nothing_of_the_account(database: Database) -> None:
     for _ in range(3):
         await take(database, account=None)
@@ -74,6 +93,7 @@ class Model:
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.arrival_at, self.expires_at, self.taken = NOW - DAY, NOW - DAY, 0
+        self._before = self.arrival_at, 0
 
     def take(self, now: datetime) -> int | timedelta:
         """Return the number of the slot, or the time to wait."""
@@ -84,10 +104,15 @@ class Model:
             self.taken = 0
         doubled = max(self.taken - rate.burst + 1, 0)
         step = rate.interval if not doubled else min(rate.interval * 2**doubled, max(self.slot.longest, rate.interval))
+        self._before = max(self.arrival_at, now), self.taken
         self.taken += 1
         self.arrival_at = max(self.arrival_at, now) + step
         self.expires_at = max(self.arrival_at - step, now) + max(self.slot.longest, rate.interval) + self.slot.memory
         return self.taken
+
+    def give_one_back(self) -> None:
+        """As if the last one had not been taken, but for how long that is remembered."""
+        self.arrival_at, self.taken = self._before
 
 
 class Runner:
@@ -96,17 +121,20 @@ class Runner:
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         self._loop, self._database = loop, database
 
-    def run(self, slot: Slot, pauses: list[int]) -> None:
-        self._loop.run_until_complete(self._run(slot, pauses))
+    def run(self, slot: Slot, steps: list[tuple[int, bool]]) -> None:
+        self._loop.run_until_complete(self._run(slot, steps))
 
-    async def _run(self, slot: Slot, pauses: list[int]) -> None:
+    async def _run(self, slot: Slot, steps: list[tuple[int, bool]]) -> None:
         model, now, free = Model(slot), NOW, Slot("origin", RateLimit(1000, 1), b"o")
         async with self._database.read() as connection:
             await connection.execute("delete from attempts")
-            for pause in pauses:
+            for pause, given_back in steps:
                 now += timedelta(seconds=pause)
                 answer = await attempts.take(connection, free, slot, now=now)
                 assert (answer.account_taken if isinstance(answer, Granted) else answer.wait) == model.take(now)
+                if given_back and isinstance(answer, Granted):
+                    assert await attempts.give_one_back(connection, slot)
+                    model.give_one_back()
 
 
 @pytest.fixture
@@ -123,16 +151,16 @@ PAUSES = st.one_of(st.integers(0, 15), st.integers(0, 100), st.sampled_from([86_
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(
-    st.lists(PAUSES, max_size=30),
+    st.lists(st.tuples(PAUSES, st.booleans()), max_size=30),
     st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 100)),
     st.integers(0, 2**64),
 )
 def test_the_statement_does_what_the_model_does(
-    runner: Runner, pauses: list[int], rate: tuple[int, int, int], number: int
+    runner: Runner, steps: list[tuple[int, bool]], rate: tuple[int, int, int], number: int
 ) -> None:
     burst, seconds, longest = rate
     slot = Slot("account", RateLimit(burst, seconds), f"{number} {rate}".encode(), timedelta(seconds=longest), DAY)
-    runner.run(slot, pauses)
+    runner.run(slot, steps)
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["no row yet", "a row"])

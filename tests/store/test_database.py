@@ -154,6 +154,7 @@ STATEMENTS = {
     "a lock beyond its time": ("locked", raising("lock_not_available")),
     "too many connections": ("too_many_connections", raising("too_many_connections")),
     "a server that starts": ("starting", raising("cannot_connect_now")),
+    "what no server of ours can": ("unsupported", "select from generate_series(1, 2) as g for update of g"),
     "a statement that another session prepared": ("pooler", "execute prepared_elsewhere"),
 }
 
@@ -263,7 +264,7 @@ async def test_closing_does_not_wait_for_ever_for_a_connection_that_is_held(
     await database.open()
     async with database.read():
         await database.close()
-    assert database.connections() == (0, 0)
+    assert database.connections == 0
 
 
 async def test_a_url_that_the_driver_cannot_use_ends_the_start(config: Config) -> None:
@@ -276,5 +277,5 @@ async def test_a_url_that_the_driver_cannot_use_ends_the_start(config: Config) -
 
 async def test_connections_are_counted(database: Database) -> None:
     async with database.read():
-        assert database.connections() == (1, 0)
-    assert database.connections() == (1, 1)
+        assert (database.size, database.connections, database.in_use, database.waiting) == (1, 1, 1, 0)
+    assert (database.size, database.connections, database.in_use, database.waiting) == (1, 1, 0, 0)

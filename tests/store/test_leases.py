@@ -88,6 +88,48 @@ async def test_a_waiter_who_gives_up_costs_no_turn(single: Database) -> None:
         assert await pid(connection)
 
 
+async def test_who_waits_is_counted_while_he_waits_and_for_how_long(single: Database) -> None:
+    waits = single.figures.waits
+
+    async def wait() -> None:
+        async with single.read():
+            pass
+
+    async with asyncio.TaskGroup() as tasks, single.read() as connection:
+        for _ in range(3):
+            tasks.create_task(wait())
+        gone = tasks.create_task(wait())
+        await asyncio.sleep(0)
+        assert (single.in_use, single.waiting) == (1, 4)
+        gone.cancel()
+        await asyncio.sleep(0)
+        assert (single.in_use, single.waiting) == (1, 3)
+        before = waits.sum
+        await connection.fetchval("select pg_sleep(0.05)")
+    assert (single.in_use, single.waiting) == (0, 0)
+    assert sum(waits.counts) == 5
+    assert waits.sum - before >= 3 * 0.05
+
+
+async def test_what_the_database_does_wrong_is_counted_by_its_word(config: Config) -> None:
+    hurried = Database(dataclasses.replace(config.database, pool_size=1, acquire_seconds=0.2, statement_seconds=0.5))
+    await hurried.open()
+    assert set(hurried.figures.faults.values()) == {0}
+    async with hurried.read():
+        with pytest.raises(DatabaseUnavailable):
+            async with hurried.read():
+                pass
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            async with hurried.read() as connection:
+                await connection.fetchval("select pg_sleep(5)")
+    await hurried.close()
+    assert {word: count for word, count in hurried.figures.faults.items() if count} == {
+        "pool_exhausted": 1,
+        "too_slow": 2,
+    }
+
+
 async def test_who_holds_too_long_is_cut_off_and_the_next_is_served(single: Database) -> None:
     """DBF-13: no time limit of the server helps where the server does not answer."""
     backend = 0

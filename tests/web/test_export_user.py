@@ -1,8 +1,13 @@
 """The export of what is held about a person: GET /api/auth/me/export."""
 
+import tracemalloc
 from uuid import UUID
 
+import psycopg
+
+from authsvc.config import Config
 from authsvc.events import OPERATOR, LoginFailed
+from authsvc.flows.export_user import ExportUser
 from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock
@@ -62,6 +67,25 @@ async def test_it_is_complete_however_much_that_is(client: Client, database: Dat
     ids = [entry["id"] for entry in export["activity"]]
     assert len(ids) == 2_502
     assert ids == sorted(set(ids), reverse=True)
+
+
+async def test_a_long_journal_is_never_whole_in_memory(client: Client, database: Database, config: Config) -> None:
+    """DOS-15 (CWE-770): the pages are read one by one, as they are sent."""
+    user = await make.user(client)
+    columns = "recorded_at, event, subject, address, agent"
+    rows = "select now(), 'session:login:failure', %s, '127.0.0.1', repeat('x', 100) from generate_series(1, 60000)"
+    with psycopg.connect(config.database.url.reveal(), autocommit=True) as connection:
+        connection.execute(f"insert into journal ({columns}) {rows}".encode(), (user["id"],))
+    export, entries = await ExportUser(database)(UUID(user["id"])), 0
+    tracemalloc.start()
+    try:
+        async for page in export.activity:
+            entries += len(page)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert entries == 60_001
+    assert peak < 10_000_000  # all of it takes above 30 MB
 
 
 async def test_who_is_not_logged_in_gets_none(client: Client) -> None:

@@ -12,7 +12,7 @@ from authsvc import key_rotation
 from authsvc.config import Config, Secret
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
-from tests.web.helpers import ME, PUBLIC_URL, composed, https
+from tests.web.helpers import CREDENTIALS, LOGIN, ME, PUBLIC_URL, composed, form, https
 
 JWKS, METADATA = "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"
 both = pytest.mark.parametrize("path", [JWKS, METADATA])
@@ -118,6 +118,34 @@ async def test_a_refresh_token_outlives_every_key_of_its_time(
     assert renewed.status == 200
     # And an instance that has not been restarted knows what the others make.
     assert (await refresh(before, (await renewed.json())["refresh_token"])).status == 200
+
+
+async def test_limits_known_browsers_and_open_forms_outlive_every_key_of_their_time(
+    config: Config, clock: FrozenClock, serve: Serve
+) -> None:
+    """LGN-15, FRM-12: a turn of the keys gives who guesses no fresh count, and breaks no page that is open."""
+
+    def with_keys(text: str) -> Config:
+        return dataclasses.replace(config, tokens=dataclasses.replace(config.tokens, keys=Secret(text)))
+
+    text = key_rotation.first_set("ES256", clock.now())
+    before = await serve(await composed(with_keys(text), clock))
+    await make.user(before)
+    delivered = await before.post(LOGIN, json=CREDENTIALS, headers={"Token-Delivery": "cookie"})
+    mark = {"Cookie": f"known_browser={delivered.cookies['known_browser'].value}"}
+    before.session.cookie_jar.clear()
+    fields = await form(before, "/login") | CREDENTIALS
+    nonce = before.session.cookie_jar.filter_cookies(before.make_url("/"))["form_nonce"].value
+    wrong = {**CREDENTIALS, "password": "not this battery"}
+    for _ in range(5):
+        text = key_rotation.rotate(text, algorithm=None, lifetime_seconds=900, now=clock.now(), force=True).text
+    for _ in range(10):
+        assert (await before.post(LOGIN, json=wrong)).status == 401
+    after = await serve(await composed(with_keys(text), clock))
+    assert (await after.post(LOGIN, json=wrong)).status == 429
+    assert (await after.post(LOGIN, json=CREDENTIALS, headers=mark)).status == 200
+    cookies = {"Cookie": f"{mark['Cookie']}; form_nonce={nonce}"}
+    assert (await after.post("/login", data=fields, headers=cookies, allow_redirects=False)).status == 303
 
 
 async def test_the_refresh_secret_of_the_configuration_is_taken_before_that_of_the_keys(

@@ -1,13 +1,17 @@
-"""Logging out: the form of the account page, and what becomes of the cookies beside a bearer."""
+"""Logging out: the form in the header of the pages, and what becomes of the cookies beside a bearer."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from authsvc.app import Service
+from authsvc.web.routes import ROUTES
 from tests import make
 from tests.conftest import Client, FrozenClock
 from tests.web.helpers import ME, form, log_in, problem, send
+
+LOGOUT = '<form method="post" action="/logout">'
 
 
 async def test_logging_out_makes_the_browser_forget_its_token(client: Client) -> None:
@@ -19,6 +23,20 @@ async def test_logging_out_makes_the_browser_forget_its_token(client: Client) ->
         assert (sent.cookies[name].value, sent.cookies[name]["max-age"]) == ("", "0")
     assert sent.headers["Clear-Site-Data"] == '"cache", "storage"'
     await problem(await client.get(ME), 401, "missing_credentials")
+
+
+async def test_who_is_logged_in_can_log_out_on_every_page(client: Client, service: Service) -> None:
+    """ASVS 7.4.4. The reference is one page for everybody."""
+    await make.user(client)
+    table = service.public[ROUTES].values()
+    paths = {route.path for route in table if route.page and route.method == "GET"} - {"/api/docs"}
+    assert {"/", "/account", "/account/activity"} < paths
+    for path in sorted(paths):
+        assert LOGOUT not in await (await client.get(path)).text(), path
+        await log_in(client)
+        assert LOGOUT in await (await client.get(path)).text(), path
+        await send(client, "/logout", await form(client, path))
+        await problem(await client.get(ME), 401, "missing_credentials")
 
 
 async def test_a_link_or_an_image_logs_nobody_out(client: Client) -> None:

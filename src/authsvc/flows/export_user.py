@@ -1,5 +1,6 @@
 """Export: all that is held about a person."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -20,12 +21,15 @@ EVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Export:
-    """An account, since when it is disabled, its sessions, and what the journal says about it, the newest first."""
+    """An account, since when it is disabled, its sessions, and what the journal says about it, the newest first.
+
+    `activity` comes in pages, each read when it is asked for: however much there is, no more than one is in memory.
+    """
 
     user: User
     disabled_at: datetime | None
     sessions: list[Session]
-    activity: list[Entry]
+    activity: AsyncIterator[list[Entry]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ExportUser:
 
         Raises:
             InvalidToken: the account exists no more, so that its tokens are no longer good.
-            DatabaseUnavailable: the database does not answer.
+            DatabaseUnavailable: the database does not answer; `activity` raises it, too.
         """
         async with self.database.read() as connection:
             user = await users.by_public_id(connection, subject)
@@ -47,15 +51,14 @@ class ExportUser:
             held = await sessions.of_subject(connection, subject, now=EVER, idle_since=EVER)
         if user is None or credential is None:
             raise InvalidToken
-        return Export(user, credential.disabled_at, held, await self._activity(subject))
+        return Export(user, credential.disabled_at, held, self._activity(subject))
 
-    async def _activity(self, subject: UUID) -> list[Entry]:
-        found: list[Entry] = []
+    async def _activity(self, subject: UUID) -> AsyncIterator[list[Entry]]:
         before = None
         while True:
             async with self.database.read() as connection:
                 page = await journal.of_subject(connection, subject, before=before, most=PAGE)
-            found += page
+            yield page
             if len(page) < PAGE:
-                return found
+                return
             before = page[-1].id

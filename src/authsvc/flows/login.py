@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from uuid import UUID
 
+from authsvc import password_checks
 from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import Entropy
@@ -13,15 +14,13 @@ from authsvc.events import (
     LoginOfDisabledUser,
     LoginSucceeded,
     Origin,
-    PasswordChecksSlowed,
     PasswordRehashed,
-    UnsupportedHashMet,
 )
 from authsvc.limits import Attempt, Limits
 from authsvc.password_policy import Password
-from authsvc.passwords import Passwords, Verdict
+from authsvc.passwords import Passwords
 from authsvc.refresh_tokens import InvalidRefreshTokenError
-from authsvc.refusals import AccountDisabled, Busy, InvalidCredentials
+from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials
 from authsvc.session_tokens import SessionTokens, TokenPair
 from authsvc.store import credentials, sessions, users
 from authsvc.store.credentials import Credential
@@ -68,8 +67,14 @@ class Login:
             pair = await self._open(credential, new_hash, origin, replaced)
             if pair is not None:
                 return pair
-            # Between the look and the lock the hash was replaced, or the account disabled or deleted: look again.
+            # Between the look and the lock the hash was replaced, or the account disabled or deleted: look again. What
+            # was taken has been given back.
+            attempt = Attempt()
         raise Busy
+
+    def mark(self, email: EmailAddress) -> str:
+        """Return by what a browser that has logged in to this account is known from then on, for KNOWN_SECONDS."""
+        return self.limits.mark(email)
 
     def _session_of(self, refresh_token: str | None) -> UUID | None:
         try:
@@ -78,31 +83,29 @@ class Login:
             return None
 
     async def _verified(self, email: EmailAddress, password: Password, attempt: Attempt, origin: Origin) -> Credential:
-        async with self.database.read() as connection:
-            credential = await credentials.by_email(connection, email)
+        try:
+            async with self.database.read() as connection:
+                credential = await credentials.by_email(connection, email)
+        except DatabaseUnavailable:
+            await self.limits.unanswered(attempt, origin)
+            raise
         # No connection is held through the hash: a pool held there would be a rate limit nobody chose.
-        verdict = await self.passwords.verify(password, credential.password_hash if credential else None, origin.waits)
-        if credential is None or verdict is not Verdict.MATCH:
-            await self._fail(credential, verdict, attempt, origin)
+        is_right = await password_checks.matches(
+            self.database,
+            self.passwords,
+            self.limits,
+            password,
+            credential.password_hash if credential else None,
+            failed=LoginFailed(credential.subject if credential else None),
+            attempt=attempt,
+            origin=origin,
+        )
+        if credential is None or not is_right:
+            raise InvalidCredentials
         if credential.disabled_at is not None:
             await self._refuse_disabled(credential.subject, origin)
         await self.limits.succeeded(attempt)
         return credential
-
-    async def _fail(
-        self, credential: Credential | None, verdict: Verdict, attempt: Attempt, origin: Origin
-    ) -> NoReturn:
-        if credential is not None and verdict is Verdict.UNSUPPORTED:
-            self.database.publish(UnsupportedHashMet(credential.subject))
-        subject = credential.subject if credential else None
-        async with self.database.transaction(origin) as transaction:
-            # Of an account that was deleted during the hash nothing is recorded. The statement runs for an unknown
-            # address, too: both take the same time.
-            is_held = await users.hold(transaction.connection, subject)
-            transaction.record(LoginFailed(subject if is_held else None))
-            if subject is not None and is_held and attempt.slowed:
-                transaction.record(PasswordChecksSlowed(subject))
-        raise InvalidCredentials
 
     async def _refuse_disabled(self, subject: UUID, origin: Origin) -> NoReturn:
         async with self.database.transaction(origin) as transaction:

@@ -10,7 +10,7 @@ from authsvc.events import Origin, UserRegistered
 from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
-from authsvc.refusals import FieldFault, InvalidInput
+from authsvc.refusals import Busy, DatabaseUnavailable, FieldFault, InvalidInput
 from authsvc.store import users
 from authsvc.store.database import Database
 from authsvc.store.users import User
@@ -45,9 +45,15 @@ class Register:
         except InvalidPasswordError as error:
             raise InvalidInput([FieldFault("password", error.code, error.message)]) from None
         self.passwords.refuse_when_busy()
-        await self.limits.registration(origin)
+        attempt = await self.limits.registration(origin)
         await self.breached.refuse(password, "password")
-        password_hash = await self.passwords.hash(password, origin.waits)
+        try:
+            return await self._open(email, await self.passwords.hash(password, origin.waits), origin)
+        except (Busy, DatabaseUnavailable):
+            await self.limits.unanswered(attempt, origin)
+            raise
+
+    async def _open(self, email: EmailAddress, password_hash: str, origin: Origin) -> User:
         async with self.database.transaction(origin) as transaction:
             user = await users.insert(
                 transaction.connection,

@@ -91,6 +91,18 @@ async def give_back(connection: Connection, key: bytes) -> bool:
     return await _QUERIES["give_back"].row(connection, key=key) is not None
 
 
+async def give_one_back(connection: Connection, slot: Slot) -> bool:
+    """Give back the slot that was taken last of a limit; return whether there was one."""
+    row = await _QUERIES["give_one_back"].row(
+        connection,
+        key=slot.key,
+        interval=slot.rate.interval,
+        burst=slot.rate.burst,
+        longest=max(slot.longest, slot.rate.interval),
+    )
+    return row is not None
+
+
 async def sweep(connection: Connection, *, after: bytes, most: int, before: datetime) -> tuple[bytes | None, int]:
     """Look at the `most` rows that follow `after`, and delete those that expired before `before`.
 

@@ -22,7 +22,7 @@ from authsvc.events import Event, Origin
 from authsvc.refusals import DatabaseUnavailable
 from authsvc.store import journal
 from authsvc.store.faults import UNAVAILABLE, unavailable
-from authsvc.store.leases import Lease, Leases
+from authsvc.store.leases import Lease, LeaseFigures, Leases
 
 if TYPE_CHECKING:
     from authsvc.store.journal import Receipt
@@ -58,6 +58,7 @@ class Database:
         self._settings = settings
         self._observers = observers
         self._clock = clock or SystemClock()
+        self.figures = LeaseFigures()
 
     async def open(self) -> None:
         """Make the pool. A service may start before its database: it connects again at each use.
@@ -80,13 +81,14 @@ class Database:
         except asyncpg.ClientConfigurationError as error:
             raise config.ConfigError([f"AUTHSVC_DATABASE_URL cannot be used ({type(error).__name__})."]) from None
         except UNAVAILABLE as error:
-            unavailable(error)
+            unavailable(error, self.figures.faults)
         self._leases = Leases(
             self._pool,
             size=self._settings.pool_size,
             wait_seconds=self._settings.acquire_seconds,
             # Beyond the server's own limit of a statement: reached only when the server does not answer at all.
             hold_seconds=self._settings.statement_seconds + 1,
+            figures=self.figures,
         )
 
     async def close(self) -> None:
@@ -108,6 +110,8 @@ class Database:
     @asynccontextmanager
     async def transaction(self, origin: Origin) -> AsyncIterator[Transaction]:
         """Open a transaction: commits on leaving, rolls back on an exception. Short, and never around a hash.
+
+        All of it has the time of one statement and a second more: beyond that its connection is cut, which rolls back.
 
         What is recorded in it is journaled as coming from `origin`.
 
@@ -152,9 +156,25 @@ class Database:
         for observe in self._observers:
             observe(event)
 
-    def connections(self) -> tuple[int, int]:
-        """Return how many connections are open, and how many of them are idle."""
-        return self._pool.get_size(), self._pool.get_idle_size()
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._settings.pool_size
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._pool.get_size()
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are lent."""
+        return self._leases.in_use
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection."""
+        return self._leases.waiting
 
 
 async def _keep_session(_connection: asyncpg.Connection[asyncpg.Record]) -> None:

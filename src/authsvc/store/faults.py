@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections import Counter
 from dataclasses import dataclass
 
 import asyncpg
@@ -81,6 +82,10 @@ READ_ONLY = Fault(
     "The server takes no writes: it is a standby, or default_transaction_read_only is on. For several hosts say"
     " target_session_attrs=read-write.",
 )
+UNSUPPORTED = Fault(
+    "unsupported",
+    "The server does not know what a statement asks for: PostgreSQL 15 to 18 does, what imitates it may not.",
+)
 NO_PRIMARY = Fault("no_primary", "No host of AUTHSVC_DATABASE_URL is what its target_session_attrs asks for.")
 DISK_FULL = Fault("disk_full", "The server's disk is full: make room there; the service then goes on by itself.")
 NO_RESOURCES = Fault("no_resources", "The server lacks memory or another resource: read its log.")
@@ -111,7 +116,7 @@ FAULTS: dict[type[BaseException], Fault] = {
     asyncpg.InvalidCachedStatementError: SCHEMA_CHANGED,
     asyncpg.InvalidTransactionStateError: LOST,  # a time limit of transactions
     asyncpg.ReadOnlySQLTransactionError: READ_ONLY,
-    asyncpg.FeatureNotSupportedError: READ_ONLY,  # a standby has no unlogged tables
+    asyncpg.FeatureNotSupportedError: UNSUPPORTED,
     StandbyError: READ_ONLY,
     asyncpg.InvalidAuthorizationSpecificationError: NOT_ADMITTED,
     asyncpg.InvalidCatalogNameError: NO_DATABASE,
@@ -134,18 +139,29 @@ FAULTS: dict[type[BaseException], Fault] = {
 }
 """Looked up along the bases of an error's class. What is not in it is a fault of ours, and no refusal."""
 
+# A standby says of an unlogged table that this is not supported, as of much else; the text is in the server's language.
+_ORIGIN, _NO_UNLOGGED_TABLES = "server_source_function", "get_relation_info"
+
 UNAVAILABLE = tuple(FAULTS)
 """The same for an `except`."""
 
 
 def classify(error: BaseException) -> Fault | None:
     """Return what kind of fault an error is, or None where it is none of the database's."""
+    if isinstance(error, asyncpg.FeatureNotSupportedError) and getattr(error, _ORIGIN, None) == _NO_UNLOGGED_TABLES:
+        return READ_ONLY
     return next((fault for base in type(error).__mro__ if (fault := FAULTS.get(base))), None)
 
 
-def unavailable(error: BaseException) -> DatabaseUnavailable:
+def uncounted() -> Counter[str]:
+    """Return a count of each word at 0."""
+    return Counter({fault.word: 0 for fault in FAULTS.values()})
+
+
+def unavailable(error: BaseException, counts: Counter[str]) -> DatabaseUnavailable:
     """Record what the database did wrong, and return the refusal that stands for it."""
     fault = classify(error) or LOST
+    counts[fault.word] += 1
     structlog.get_logger().warning(
         "database_unavailable", fault=fault.word, error=type(error).__name__, advice=fault.advice
     )

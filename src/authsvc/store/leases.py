@@ -10,30 +10,47 @@ passes from hand to hand, without a way through the pool.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from authsvc.store.faults import READ_ONLY, UNAVAILABLE, NoConnectionFreeError, classify, unavailable
+from authsvc.refusals import DatabaseUnavailable
+from authsvc.store.faults import READ_ONLY, UNAVAILABLE, NoConnectionFreeError, classify, unavailable, uncounted
+from authsvc.tallies import Tally
 
 if TYPE_CHECKING:
     Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
 
 TICK_SECONDS = 0.1
+WAIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@dataclass(frozen=True)
+class LeaseFigures:
+    """What was seen: how often each fault of faults.py, and seconds until a lease was had, or not."""
+
+    faults: Counter[str] = field(default_factory=uncounted)
+    waits: Tally = field(default_factory=lambda: Tally(WAIT_BUCKETS))
 
 
 class Leases:
     """As many leases as the pool has connections."""
 
-    def __init__(self, pool: Pool, *, size: int, wait_seconds: float, hold_seconds: float) -> None:
+    def __init__(
+        self, pool: Pool, *, size: int, wait_seconds: float, hold_seconds: float, figures: LeaseFigures
+    ) -> None:
         """Who waits longer than `wait_seconds` is refused; who holds longer than `hold_seconds` is cut off."""
         self.generation = 0
+        self.figures = figures
         self._pool = pool
+        self._size = size
         self._free = size
         self._wait_seconds = wait_seconds
         self._hold_seconds = hold_seconds
@@ -49,14 +66,18 @@ class Leases:
             NoConnectionFreeError: the turn did not come in time.
             Exception: whatever stands in the way of a new connection.
         """
-        passed_on = await self._turn()
-        if passed_on is not None:
-            return passed_on
+        asked_at = time.monotonic()
         try:
-            return await self._pool.acquire()
-        except BaseException:
-            self._give_up_turn()
-            raise
+            passed_on = await self._turn()
+            if passed_on is not None:
+                return passed_on
+            try:
+                return await self._pool.acquire()
+            except BaseException:
+                self._give_up_turn()
+                raise
+        finally:
+            self.figures.waits.observe(time.monotonic() - asked_at)
 
     async def release(self, connection: Connection, *, fit: bool = True) -> None:
         """Pass a connection on to who waits, if it is `fit` for that; else give it back to the pool."""
@@ -66,6 +87,16 @@ class Leases:
             await self._pool.release(connection)
         finally:
             self._give_up_turn()
+
+    @property
+    def in_use(self) -> int:
+        """How many leases are out."""
+        return self._size - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a lease."""
+        return sum(not turn.done() for _deadline, turn in self._waiting)
 
     async def expire(self) -> None:
         """Have no connection used again that is open now."""
@@ -158,7 +189,7 @@ class Lease:
         try:
             self._connection = await self._leases.acquire()
         except UNAVAILABLE as error:
-            raise unavailable(error) from error
+            raise self._unavailable(error) from error
         self._generation = self._leases.generation
         self._leases.hold(self)
         return self._connection
@@ -182,13 +213,16 @@ class Lease:
             await self._leases.release(self._connection, fit=fit)
         except UNAVAILABLE as on_release:
             # The pool has closed the connection. What was done on it stands, committed or not.
-            unavailable(on_release)
+            self._unavailable(on_release)
         finally:
             self._leases.let_go(self)
         if error is not None and failed:
-            raise unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def cut(self) -> None:
         """Close the connection under its holder, whose statement then fails."""
         with suppress(asyncpg.InterfaceError):  # it died by itself, and the driver has taken it back
             self._connection.terminate()
+
+    def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
+        return unavailable(error, self._leases.figures.faults)

@@ -28,20 +28,37 @@ class MigrationError(Exception):
     """The migrations could not be applied; the message is one sentence without values from the database."""
 
 
-async def pending(connection: Connection, wanted: Sequence[str]) -> list[str]:
-    """Return those of the `wanted` migrations that this database lacks, in order."""
+async def applied(connection: Connection) -> set[str]:
+    """Return the ids of the migrations that this database has."""
     try:
         rows = await _QUERIES["applied_migrations"].rows(connection)
     except asyncpg.UndefinedTableError:  # nothing was ever applied
         rows = []
-    applied = {row["migration_id"] for row in rows}
-    return [each for each in wanted if each not in applied]
+    return {row["migration_id"] for row in rows}
+
+
+async def pending(connection: Connection, wanted: Sequence[str]) -> list[str]:
+    """Return those of the `wanted` migrations that this database lacks, in order."""
+    known = await applied(connection)
+    return [each for each in wanted if each not in known]
+
+
+async def size(connection: Connection) -> int:
+    """Return the bytes that this database takes on the server's disk."""
+    row = await _QUERIES["database_size"].row(connection)
+    assert row is not None  # noqa: S101 - a select without a table
+    return int(row["bytes"])
 
 
 def shipped() -> list[str]:
     """Return the ids of the migrations that this version brings, in order."""
     names = sorted(path.name.removesuffix(".sql") for path in resources.folder("migrations").glob("*.sql"))
     return [name for name in names if not name.endswith(".rollback")]
+
+
+def number(migration: str) -> int:
+    """Return the number that the id of a migration begins with."""
+    return int(migration.partition(".")[0])
 
 
 def apply(url: DatabaseUrl) -> list[str]:

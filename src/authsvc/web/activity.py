@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -9,9 +10,10 @@ from authsvc import events
 from authsvc.flows.activity import Activity, Entry
 from authsvc.web import user_agents
 from authsvc.web.bodies import ACTIVITY_SCHEMA, JSON, entry_body, json_response
+from authsvc.web.forms import Forms
 from authsvc.web.guard import IDENTITY
 from authsvc.web.inputs import whole_number
-from authsvc.web.pages import ActivityPage, ActivityRow, Pages
+from authsvc.web.pages import ActivityPage, ActivityRow
 from authsvc.web.reading import Shape, read_query
 from authsvc.web.routes import Answer, Route
 
@@ -74,7 +76,7 @@ class ActivityDoor:
     """Shows people what happened to their account."""
 
     activity: Activity
-    pages: Pages
+    forms: Forms
 
     async def get_json(self, request: web.Request) -> web.Response:
         """Answer with a page of the bearer's journal."""
@@ -86,7 +88,7 @@ class ActivityDoor:
         """Show the newest entries."""
         page = await self.activity.of(request[IDENTITY].subject, before=None, limit=ROWS)
         rows = [_row(entry) for entry in page.entries]
-        return self.pages.response(ActivityPage("Recent activity", signed_in=True, entries=rows))
+        return self.forms.response(request, partial(ActivityPage, "Recent activity", entries=rows))
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""

@@ -1,7 +1,11 @@
-"""What the forms of the pages share: their token, where they lead, and a refusal said beside the field it is about."""
+"""What the forms of the pages share: their token, where they lead, and a refusal said beside the field it is about.
+
+On every page for who is logged in there is one: the button that logs out.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +15,7 @@ from authsvc.refusals import FieldFault, InvalidInput, Refusal
 from authsvc.web import problems, redirects
 from authsvc.web.form_tokens import FIELD, FormTokens
 from authsvc.web.guard import IDENTITY
-from authsvc.web.pages import FormPage, Pages
+from authsvc.web.pages import FormPage, Page, Pages
 from authsvc.web.reading import Shape, T
 
 NEXT = "next"
@@ -26,6 +30,21 @@ class Forms:
     pages: Pages
     tokens: FormTokens
 
+    def response(
+        self,
+        request: web.Request,
+        page: Callable[..., Page],
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> web.Response:
+        """Return a page with the token of its forms, and the cookie that the token is good with."""
+        nonce = self.tokens.nonce(request)
+        shown = page(signed_in=IDENTITY in request, form_token=self.tokens.issue(request, nonce))
+        response = self.pages.response(shown, status=status, headers=headers)
+        self.tokens.cookie.write(response, nonce, None)
+        return response
+
     def show(
         self,
         request: web.Request,
@@ -37,20 +56,16 @@ class Forms:
     ) -> web.Response:
         """Return a page with its form: empty, or with what was typed (never the password) and why it was refused."""
         fields = fields or {}
-        nonce = self.tokens.nonce(request)
         status, headers, errors, alert = _explain(refusal)
-        shown = page(
-            signed_in=IDENTITY in request,
-            form_token=self.tokens.issue(request, nonce),
+        filled = partial(
+            page,
             next=redirects.local_path(fields.get(NEXT, request.query.get(NEXT))),
             email=fields.get("email", ""),
             errors=errors,
             alert=alert,
             **more,
         )
-        response = self.pages.response(shown, status=status, headers=headers)
-        self.tokens.cookie.write(response, nonce, None)
-        return response
+        return self.response(request, filled, status=status, headers=headers)
 
     def read(self, request: web.Request, fields: dict[str, str], shape: Shape[T]) -> T:
         """Return the typed input of a form that this browser was shown.

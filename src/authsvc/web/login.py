@@ -37,6 +37,8 @@ class LoginDoor:
 
     async def post_json(self, request: web.Request) -> web.Response:
         """Answer with the tokens; or put them into cookies, where the page's script asks for that."""
+        # Before the body is read: of what is refused in a flood, its parsing would cost the most.
+        self.login.passwords.refuse_when_busy()
         given = await read_json(request, self._shape)
         if request.headers.get(DELIVERY_HEADER) == "cookie":
             response = web.Response(status=204)
@@ -65,7 +67,7 @@ class LoginDoor:
         replaces = self.cookies.refresh_token.read(request)
         pair = await self.login(given.email, given.password, origin_of(request), replaces=replaces)
         self.cookies.write_tokens(response, pair)
-        self.cookies.known_browser.write(response, self.login.limits.mark(given.email), KNOWN_SECONDS)
+        self.cookies.known_browser.write(response, self.login.mark(given.email), KNOWN_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""

@@ -1,4 +1,4 @@
-"""Log out: POST /api/auth/logout and /api/auth/logout-all, and the form at the account page."""
+"""Log out: POST /api/auth/logout and /api/auth/logout-all, and the form in the header of the pages."""
 
 from dataclasses import dataclass
 

@@ -21,11 +21,12 @@ _ONE_YEAR = 31_536_000
 
 @dataclass(frozen=True)
 class Page:
-    """What every template needs."""
+    """What every template needs. With `signed_in` there is a button to log out, which needs `form_token`."""
 
     template: ClassVar[str]
     title: str
     signed_in: bool = field(default=False, kw_only=True)
+    form_token: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,8 @@ class HomePage(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class FormPage(Page):
-    """A page with a form; `errors` are sentences by field."""
+    """A page with a form of its own; `errors` are sentences by field."""
 
-    form_token: str
     next: str
     email: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +80,6 @@ class AccountPage(Page):
     """The account of who is logged in; `notice` says what just happened."""
 
     template: ClassVar[str] = "account.html"
-    form_token: str
     email: str
     subject: str
     created_at: datetime

@@ -1,6 +1,7 @@
 """Profile: GET /api/auth/me, and the account page."""
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from aiohttp import web
@@ -10,9 +11,9 @@ from authsvc.flows.sessions import Session, Sessions
 from authsvc.refusals import DatabaseUnavailable
 from authsvc.web import notices, user_agents
 from authsvc.web.bodies import JSON, USER_SCHEMA, json_response, user_body
-from authsvc.web.form_tokens import FormTokens
+from authsvc.web.forms import Forms
 from authsvc.web.guard import IDENTITY
-from authsvc.web.pages import AccountPage, HomePage, Pages, SessionRow
+from authsvc.web.pages import AccountPage, HomePage, SessionRow
 from authsvc.web.routes import Answer, Route
 
 
@@ -22,36 +23,32 @@ class ProfileDoor:
 
     profile: Profile
     sessions: Sessions
-    pages: Pages
-    tokens: FormTokens
+    forms: Forms
 
     async def get_json(self, request: web.Request) -> web.Response:
         """Answer with the account of the bearer."""
         return json_response(user_body(await self.profile(request[IDENTITY].subject)))
 
     async def get_home(self, request: web.Request) -> web.Response:
-        """Show the first page."""
-        return self.pages.response(HomePage("Welcome", signed_in=IDENTITY in request))
+        """Show the first page; who is not logged in needs no cookie for it."""
+        page = partial(HomePage, "Welcome")
+        return self.forms.response(request, page) if IDENTITY in request else self.forms.pages.response(page())
 
     async def get_account(self, request: web.Request) -> web.Response:
         """Show the account, and where it is logged in, with a button for each place."""
         identity = request[IDENTITY]
         user = await self.profile(identity.subject)
         found = await self.sessions.of(identity.subject)
-        nonce = self.tokens.nonce(request)
-        page = AccountPage(
+        page = partial(
+            AccountPage,
             "Your account",
-            signed_in=True,
-            form_token=self.tokens.issue(request, nonce),
             email=user.email,
             subject=str(user.public_id),
             created_at=user.created_at,
             sessions=_rows(found, identity.session_id),
             notice=notices.of(request, notices.ON_ACCOUNT),
         )
-        response = self.pages.response(page)
-        self.tokens.cookie.write(response, nonce, None)
-        return response
+        return self.forms.response(request, page)
 
     def routes(self) -> list[Route]:
         """Return the routes of this door."""
