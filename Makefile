@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run rules test fuzz check audit bench observe drill-faults drill-alerts image-test lock format clean
+.PHONY: help run rules dashboards test fuzz check audit bench observe drill-faults drill-alerts image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash 
 
 rules: $(DEV_READY) ## Make infra/monitoring/rules/objectives.yml of infra/monitoring/objectives.yml
 	@$(BIN)/python -m infra.monitoring
+
+dashboards: $(DEV_READY) ## Write infra/monitoring/dashboards/*.json anew, for Grafana
+	@$(BIN)/python -m infra.monitoring.dashboards
 
 drill-faults: $(DEV_READY) ## Faults under load for 10 minutes, with a ledger; writes docs/drills/faults.md
 	@./tests/install-haproxy

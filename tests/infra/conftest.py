@@ -1,16 +1,21 @@
-"""promtool, and what the files under infra/monitoring say."""
+"""promtool, and a Prometheus over a service."""
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.cli.conftest import Running, free_ports
+from tests.infra.prometheus import Prometheus, running
 
 ROOT = Path(__file__).parents[2]
 PLACES = ("promtool", str(ROOT / "build" / "prometheus" / "usr" / "bin" / "promtool"))
 
 Promtool = Callable[..., "subprocess.CompletedProcess[str]"]
+Watch = Callable[[Running], Prometheus]
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +28,17 @@ def promtool() -> Promtool:
         return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=300, check=False)
 
     return run
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    """Start a Prometheus over a service, with all rules; the test's end stops it."""
+    with ExitStack() as stack:
+
+        def begin(service: Running) -> Prometheus:
+            folder = tmp_path / "prometheus"
+            folder.mkdir()
+            target = f"127.0.0.1:{service.settings['AUTHSVC_ADMIN_PORT']}"
+            return stack.enter_context(running(folder, target, int(free_ports()["AUTHSVC_PORT"])))
+
+        yield begin
