@@ -135,6 +135,7 @@ def config(unmigrated: Fallible, request: pytest.FixtureRequest) -> Config:
             "AUTHSVC_JWT_KEYS": SIGNING_KEYS,
             "AUTHSVC_LIMIT_ORIGIN": "100000/1",
             "AUTHSVC_LIMIT_ACCOUNT": "100000/1",
+            "AUTHSVC_LIMIT_REGISTER": "100000/1",
         }
     )
     return dataclasses.replace(
