@@ -123,8 +123,11 @@ class Stage:
             relay = await stack.enter_async_context(Relay(_socket_of(server)).listening(listening))
             database_url = server.url if is_measured else RELAYED.format(host=host, port=port)
             command = ["-m", "authsvc", "serve"] if is_measured else ["-m", "drills.serve"]
-            settings = {} if is_measured else {"AUTHSVC_PASSWORD_PROFILE": PROFILE}
-            environ = environ_of(folder, {"AUTHSVC_DATABASE_URL": database_url, **settings})
+            # All clients come from one address.
+            settings = {"AUTHSVC_DATABASE_URL": database_url, "AUTHSVC_LIMITS": "off"}
+            if not is_measured:
+                settings["AUTHSVC_PASSWORD_PROFILE"] = PROFILE
+            environ = environ_of(folder, settings)
             instances = [instance_of(folder, number, command, environ) for number in range(2)]
             for instance in instances:
                 stack.push_async_callback(stop, instance)
@@ -187,8 +190,6 @@ def environ_of(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "AUTHSVC_JWT_KEYS_FILE": str(keys),
         "AUTHSVC_JWT_ISSUER": "http://127.0.0.1:8000",
         "AUTHSVC_LOG_FORMAT": "json",
-        # All clients come from one address.
-        "AUTHSVC_LIMITS": "off",
         # What was ended is used again at the end: it must not have expired by then.
         "AUTHSVC_ACCESS_TOKEN_SECONDS": "7200",
         **settings,

@@ -353,7 +353,7 @@ async def test_a_set_is_read_to_a_bound_and_never_inflated(
         assert await status(later, token) == 503
         assert await status(client, token) == 200, "the last good set stays"
     assert relay.accepted == {"identity"}
-    assert log.getvalue().count('"jwks_refused"') == 6
+    assert log.getvalue().count('"event":"jwks_refused"') == 6
 
 
 @pytest.mark.parametrize("fault", ["empty", "two of one kid"])

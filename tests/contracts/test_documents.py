@@ -21,7 +21,7 @@ _NAMED = re.compile(r"`((?:tests|src|sql|migrations|\.ci)/[\w./-]+?)(?:::(\w+))?
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _FENCED = re.compile(r"^ *(```+).*?^ *\1$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-_SETTING = re.compile(r"AUTHSVC_[A-Z_]*[A-Z]")
+_SETTING = re.compile(r"AUTHSVC_[A-Z0-9_]*[A-Z0-9]")
 ASVS = (ROOT / "docs" / "asvs.md").read_text("utf-8")
 # Id, level, what it asks, how it is met, what holds it.
 ASVS_ROWS = re.findall(r"^\| ([\d.]+) \| (\d) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", ASVS, re.MULTILINE)
