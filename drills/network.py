@@ -102,7 +102,9 @@ def made() -> Iterator[tuple[socket.socket, Link | None]]:
         if not _tried("link", "add", near, "type", "veth", "peer", "name", INSIDE, "netns", name):
             yield stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512)), None
             return
-        # The link ends with its namespace. Where it is down, nothing may go to the default route.
+        # It would end with its namespace, and that only when its last socket is closed.
+        stack.callback(_ip, "link", "del", near)
+        # Where the link is down, nothing may go to the default route.
         unreachable = ("unreachable", f"{net}.{block & 255}/30", "metric", "1000")
         _ip("route", "add", *unreachable)
         stack.callback(_ip, "route", "del", *unreachable)
