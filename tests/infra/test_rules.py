@@ -50,7 +50,11 @@ CHECKS = [
 # Those of an outage read every rule; the others would only take their time again.
 INLINED = [path for path in CASES if path.name.startswith(("objectives-outage", "objectives-silence"))]
 # Not what is compared with the time of day, which no factor changes.
-SCALED = [*INLINED, *(path for path in CASES if re.match("causes-(?!by-the-clock)", path.name))]
+# Feed, silence and causes hold every shape of a rule; what is left out differs by names alone, and takes half a minute.
+SCALED = [
+    *(path for path in INLINED if not re.search("availability|latency", path.name)),
+    *(path for path in CASES if re.match("causes-(?!by-the-clock)", path.name)),
+]
 FACTOR = 1 / 60
 
 
