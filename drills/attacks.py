@@ -36,5 +36,5 @@ def count(path: Path) -> Attacks:
     report = ET.parse(path)  # noqa: S314 - pytest wrote it
     cases = [case for case in report.iter("testcase") if case.find("skipped") is None]
     missed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    names = tuple(f"{case.get('classname')}.{case.get('name')}" for case in missed)
+    names = tuple(sorted(f"{case.get('classname')}.{case.get('name')}" for case in missed))
     return Attacks(len(cases), len(cases) - len(missed), names)
