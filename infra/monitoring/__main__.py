@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from infra.monitoring import OBJECTIVES, RULES, objectives
+from infra.monitoring.dashboards.links import panel_ids
 from infra.monitoring.rules import linked, read, scaled, write
 
 
@@ -38,11 +39,13 @@ def main(into: Path | None, runbooks: str | None, dashboards: str | None, scale:
         (RULES / "objectives.yml").write_text(made, "utf-8")
         return
     into.mkdir(parents=True, exist_ok=True)
+    panels = panel_ids()
     for path in sorted(RULES.glob("*.yml")):
         rules = read(path)
         if scale != 1:
             rules = scaled(rules, scale)
-        (into / path.name).write_text(write(linked(rules, runbooks=runbooks, dashboards=dashboards)), "utf-8")
+        rules = linked(rules, runbooks=runbooks, dashboards=dashboards, panels=panels)
+        (into / path.name).write_text(write(rules), "utf-8")
 
 
 if __name__ == "__main__":

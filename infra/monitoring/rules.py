@@ -1,7 +1,7 @@
 """Rule files of Prometheus as data: read, written, and changed as a whole."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,13 @@ def inlined(files: Iterable[Rules]) -> Rules:
     return {"groups": [group for group in groups if group["rules"]]}
 
 
-def linked(rules: Rules, *, runbooks: str | None = None, dashboards: str | None = None) -> Rules:
+def linked(
+    rules: Rules, *, runbooks: str | None = None, dashboards: str | None = None, panels: Mapping[str, int] | None = None
+) -> Rules:
     """Return the rules with links that can be clicked.
 
     `runbooks` is the address of the folder docs/runbooks, `dashboards` that of Grafana; what is not given stays.
+    A link to Grafana opens the panel alone where `panels` has its number, by `UID/panel`, and else the dashboard.
     """
     changed = deepcopy(rules)
     for rule in each_rule([changed]):
@@ -122,8 +125,10 @@ def linked(rules: Rules, *, runbooks: str | None = None, dashboards: str | None 
         if runbooks and "runbook_url" in annotations:
             annotations["runbook_url"] = f"{runbooks.rstrip('/')}/{Path(annotations['runbook_url']).name}"
         if dashboards and "dashboard" in annotations:
-            uid, panel = annotations["dashboard"].split("/")
-            annotations["dashboard"] = f"{dashboards.rstrip('/')}/d/{uid}#{panel}"
+            name = annotations["dashboard"]
+            number = (panels or {}).get(name)
+            view = "" if number is None else f"?viewPanel={number}"
+            annotations["dashboard"] = f"{dashboards.rstrip('/')}/d/{name.partition('/')[0]}{view}"
     return changed
 
 

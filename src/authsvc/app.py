@@ -105,6 +105,8 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     table = _doors(config, rooms, flows, cookies, pages)
     docs = DocsDoor(tuple(table), http.public_url, pages)
     table += docs.routes()
+    for route in table:
+        metrics.route(route.method, route.path)
 
     public = web.Application(
         middlewares=[

@@ -27,7 +27,7 @@ class Metrics:
     """The collectors of one service, in a registry of their own."""
 
     def __init__(self) -> None:
-        """Every series of a closed set starts at 0, so that its first increase is seen; those of requests do not."""
+        """Every series of a closed set starts at 0, so that its first increase is seen; of requests see `route`."""
         registry = self._registry = Registry()
         self._formatter = _Formatter()
         self._requests = Counter(
@@ -88,6 +88,11 @@ class Metrics:
     def limit(self, limit: str, outcome: str) -> None:
         """Count a slot that was asked for; of LIMITS and LIMIT_OUTCOMES."""
         self._limits.inc({"limit": limit, "outcome": outcome})
+
+    def route(self, method: str, route: str) -> None:
+        """Begin what the objectives count of a route, 2xx and 5xx, at 0: a first value is no increase to Prometheus."""
+        for status in (200, 500):
+            self._tally_of((method, route, status))
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is a template of the route table, or `unmatched`."""

@@ -133,7 +133,7 @@ def test_the_document_and_a_real_run_expose_the_same(served: Running, documented
         for given in exposed[name]:
             assert given.keys() == row.labels.keys(), name
             assert not [told for label, told in given.items() if told not in row.labels[label]], name
-        if not name.startswith("authsvc_http_"):  # the others are all there from the start
+        if not name.startswith("authsvc_http_"):  # of those some begin with the first such request
             assert {frozenset(given.items()) for given in exposed[name]} == all_of(row.labels), name
 
 
@@ -143,6 +143,15 @@ def all_of(labels: dict[str, frozenset[str]]) -> set[frozenset[tuple[str, str]]]
     for label, values in labels.items():
         sets = {each | {(label, told)} for each in sets for told in values}
     return sets
+
+
+def test_what_the_objectives_count_of_a_route_begins_at_0(served: Running) -> None:
+    samples = parse(scrape(served))
+    for method, path in (("POST", "/api/auth/login"), ("POST", "/api/auth/refresh"), ("GET", "/api/auth/me")):
+        for status in ("2xx", "5xx"):
+            labels = {"method": method, "route": path, "status": status}
+            assert value(samples, "authsvc_http_requests_total", **labels) == 0
+            assert value(samples, "authsvc_http_request_duration_seconds_count", **labels) == 0
 
 
 def test_what_happened_is_what_is_counted(served: Running) -> None:

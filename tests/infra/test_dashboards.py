@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.monitoring import RULES
 from infra.monitoring.dashboards.__main__ import FOLDER, written
-from infra.monitoring.dashboards.parts import slug
+from infra.monitoring.dashboards.links import slug
 from infra.monitoring.rules import each_rule, metrics, read
 from tests.cli.conftest import PATIENCE, Running, Start, settings, start
 from tests.infra.conftest import Promtool, Watch

@@ -3,7 +3,6 @@
 The SDK checks neither values nor positions: tests/infra/test_dashboards.py does.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,6 +14,8 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
+
+from infra.monitoring.dashboards.links import slug
 
 TAG = "authsvc"
 SOURCE = models.DataSourceRef("prometheus", "${datasource}")
@@ -42,11 +43,6 @@ class Row:
 
     title: str
     panels: Sequence[Panel]
-
-
-def slug(title: str) -> str:
-    """Return a title as alerts spell it: `Event loop lag` is event-loop-lag."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def graph(
