@@ -1,6 +1,6 @@
 """An instance is killed at random moments, with whatever was under way in it; nothing that was acknowledged is lost.
 
-By default 10 times; `make test ARGS="tests/faults/test_kills.py --kills 100"` is the whole of it.
+By default 6 times; `make test ARGS="tests/faults/test_kills.py --kills 100"` is the whole of it.
 """
 
 import asyncio
