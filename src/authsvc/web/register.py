@@ -42,6 +42,8 @@ class RegisterDoor:
 
     async def post_json(self, request: web.Request) -> web.Response:
         """Open an account and answer with it."""
+        # Before the body is read, as a login does.
+        self.register.passwords.refuse_when_busy()
         given = await read_json(request, self._shape)
         user = await self.register(given.email, given.password, origin_of(request))
         return json_response(user_body(user), status=201, headers={"Location": "/api/auth/me"})
