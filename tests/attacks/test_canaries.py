@@ -90,7 +90,7 @@ def test_no_label_of_a_metric_comes_from_a_client(settings: dict[str, str], star
     running.until_it_says('"event":"serving"')
     rounds = [series_after(running, junk) for junk in ("first", "second", "third")]
     assert rounds[0] == rounds[1] == rounds[2]
-    assert len(rounds[0]) < 500
+    assert len(rounds[0]) < 2_000, "2xx and 5xx of each route are there from the start"
 
 
 def series_after(running: Running, junk: str) -> set[str]:
