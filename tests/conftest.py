@@ -258,6 +258,6 @@ def pytest_runtest_logfinish() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pg-bin", help="Folder of the PostgreSQL server binaries to test with.")
     parser.addoption("--model-examples", type=int, help="How many random sequences the model is run through.")
-    parser.addoption("--kills", type=int, default=6, help="How often an instance is killed; the whole is 100.")
+    parser.addoption("--kills", type=int, default=10, help="How often an instance is killed; the whole is 100.")
     parser.addoption("--fuzz-seconds", type=int, help="How long the API is fuzzed; with other input each time.")
     parser.addoption("--fuzz-examples", type=int, help="How many texts each parser is given; others each time.")

@@ -106,7 +106,7 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     docs = DocsDoor(tuple(table), http.public_url, pages)
     table += docs.routes()
     for route in table:
-        metrics.route(route.method, route.path)
+        metrics.route(route.method, route.path, [answer.status for answer in route.answers])
 
     public = web.Application(
         middlewares=[

@@ -5,7 +5,7 @@ here comes from a closed set of this program's own words, never from a client. d
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate, product
 from math import inf
 from typing import Any
@@ -89,9 +89,9 @@ class Metrics:
         """Count a slot that was asked for; of LIMITS and LIMIT_OUTCOMES."""
         self._limits.inc({"limit": limit, "outcome": outcome})
 
-    def route(self, method: str, route: str) -> None:
-        """Begin what the objectives count of a route, 2xx and 5xx, at 0: a first value is no increase to Prometheus."""
-        for status in (200, 500):
+    def route(self, method: str, route: str, answers: Iterable[int]) -> None:
+        """Begin what the objectives count of a route at 0, its good answers and 5xx: a first value is no increase."""
+        for status in (*answers, 500):
             self._tally_of((method, route, status))
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:

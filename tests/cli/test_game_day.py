@@ -137,7 +137,7 @@ class Load:
                     self.checks[name] += 1
                     if not is_accepted:
                         self.refused.append(name)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # the pace of a client; nothing is waited for
             try:
                 pair = await self.renew(pair)
             except RefusedError:

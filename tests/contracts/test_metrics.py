@@ -147,8 +147,13 @@ def all_of(labels: dict[str, frozenset[str]]) -> set[frozenset[tuple[str, str]]]
 
 def test_what_the_objectives_count_of_a_route_begins_at_0(served: Running) -> None:
     samples = parse(scrape(served))
-    for method, path in (("POST", "/api/auth/login"), ("POST", "/api/auth/refresh"), ("GET", "/api/auth/me")):
-        for status in ("2xx", "5xx"):
+    for method, path, good in (
+        ("POST", "/api/auth/login", "2xx"),
+        ("POST", "/api/auth/refresh", "2xx"),
+        ("GET", "/api/auth/me", "2xx"),
+        ("POST", "/login", "3xx"),
+    ):
+        for status in (good, "5xx"):
             labels = {"method": method, "route": path, "status": status}
             assert value(samples, "authsvc_http_requests_total", **labels) == 0
             assert value(samples, "authsvc_http_request_duration_seconds_count", **labels) == 0

@@ -28,7 +28,7 @@ def test_whatever_fails_no_acknowledgement_is_lost_and_the_service_comes_back(tm
     """Each client is answered in the end. How soon is a figure of `make drill-faults`: others use the machine, too."""
     path = tmp_path / "figures.json"
     left_out = ["--overload-seconds", "0", "--without-attacks"]
-    command = [sys.executable, "-m", "drills", "--seconds", "20", *left_out, "--json", str(path)]
+    command = [sys.executable, "-m", "drills", "--seconds", "30", *left_out, "--json", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert path.exists(), done.stderr
     figures = json.loads(path.read_text())

@@ -1,6 +1,6 @@
 """An instance is killed at random moments, with whatever was under way in it; nothing that was acknowledged is lost.
 
-By default 6 times; `make test ARGS="tests/faults/test_kills.py --kills 100"` is the whole of it.
+By default 10 times; `make test ARGS="tests/faults/test_kills.py --kills 100"` is the whole of it.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Kills(Play):
 
 
 @pytest.mark.usefixtures("haproxy")
-async def test_a_hundred_kills_lose_nothing_that_was_acknowledged(
+async def test_kills_lose_nothing_that_was_acknowledged(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DEP-09 (CWE-362): registrations, sessions, logouts, password changes and chains of refresh tokens hold."""

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.monitoring import RULES
 from infra.monitoring.dashboards.__main__ import FOLDER, written
-from infra.monitoring.dashboards.links import slug
+from infra.monitoring.dashboards.links import panel_ids, slug
 from infra.monitoring.rules import each_rule, metrics, read
 from tests.cli.conftest import PATIENCE, Running, Start, settings, start
 from tests.infra.conftest import Promtool, Watch
@@ -156,6 +156,7 @@ def test_an_alert_leads_to_a_panel_that_shows_what_it_is_about_and_back_to_its_r
     link = alert["annotations"]["dashboard"]
     assert link in BY_LINK, f"no panel {link}"
     panel = BY_LINK[link]
+    assert panel_ids()[link] == panel["id"], "Grafana would open another"
     shown = {name for target in panel["targets"] for name in metrics(target["expr"])}
     assert shown & metrics(alert["expr"]), f"{link} shows nothing of what {alert['alert']} is about"
     urls = [each["url"] for each in panel["links"]]

@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from infra.monitoring import OBJECTIVES, RULES, objectives
 from infra.monitoring.__main__ import main
-from infra.monitoring.dashboards.links import panel_ids
-from infra.monitoring.rules import Rules, each_rule, inlined, linked, metrics, read, scaled, scaled_duration
+from infra.monitoring.rules import Rules, inlined, linked, metrics, read, scaled, scaled_duration
 
 
 def _file(*rules: dict[str, object]) -> Rules:
@@ -93,11 +92,6 @@ def test_links_lead_to_the_addresses_that_are_given() -> None:
         "runbook_url": "https://git.example.com/runbooks/A.md",
     }
     assert linked(rules) == rules
-
-
-def test_every_alert_leads_to_a_panel_that_grafana_knows_by_a_number() -> None:
-    alerts = [rule for rule in each_rule(read(path) for path in RULES.glob("*.yml")) if "alert" in rule]
-    assert {rule["annotations"]["dashboard"] for rule in alerts} <= panel_ids().keys()
 
 
 def test_the_command_writes_all_rules_into_a_folder(tmp_path: Path) -> None:
