@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from authsvc.embedded import EmbeddedError
+from authsvc.installations import EmbeddedError
 from drills import attacks, overload, report
 from drills.ending import end_in_order
 from drills.overload import Overload

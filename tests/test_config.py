@@ -11,7 +11,6 @@ from authsvc.config import (
     Argon2Profile,
     Config,
     ConfigError,
-    DatabaseUrl,
     Secret,
     settings,
 )
@@ -266,70 +265,6 @@ def test_a_public_url_is_an_origin_https_or_on_this_machine(url: str) -> None:
     assert Config.read({**LEAST, "AUTHSVC_PUBLIC_URL": url}).http.public_url == url
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://ada@db.example.com/auth",
-        "postgresql://ada@10.0.0.1/auth?sslmode=",
-        "postgresql://ada@db.example.com/auth?sslmode=prefer",
-        "postgresql://ada@db.example.com/auth?sslmode=allow",
-        "postgresql://ada@db.example.com/auth?sslmode=verify-fulll",
-        "postgresql://ada@db.example.com/auth?sslmode=require&sslmode=prefer",
-        "postgresql:///auth?host=db.example.com",
-        "postgresql://localhost/auth?host=db.example.com",
-        "postgresql://localhost,db.example.com/auth",
-        "postgresql:///auth?host=/run/postgresql,db.example.com",
-    ],
-)
-def test_another_machine_is_reached_by_a_stated_sslmode_that_never_falls_back(url: str) -> None:
-    """DBF-16."""
-    (fault,) = faults_with("AUTHSVC_DATABASE_URL", url)
-    assert fault.startswith("AUTHSVC_DATABASE_URL must say how to secure the way to another machine")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgres://localhost/auth",
-        "postgresql://[::1]:5432/auth",
-        "postgresql:///auth",
-        "postgresql:///auth?host=/run/postgresql&port=5433",
-        "postgresql://ada@/auth?host=%2Frun%2Fpostgresql",
-        "postgresql://%2Frun%2Fpostgresql/auth",
-        *(f"postgresql://ada@db.example.com/auth?sslmode={mode}" for mode in ("disable", "require")),
-        "postgresql://ada@/auth?host=/run/one,/run/two&port=5432,5433&target_session_attrs=read-write",
-    ],
-)
-def test_these_database_urls_are_taken_as_they_are(url: str) -> None:
-    assert Config.read({**LEAST, "AUTHSVC_DATABASE_URL": url}).database.url.reveal() == url
-
-
-VERIFIED = "postgresql://ada@db.example.com/auth?sslmode=verify-full"
-
-
-def test_who_verifies_names_an_authority_that_can_be_read(tmp_path: Path) -> None:
-    """DBF-16: at the start, and not as a 503 of each request."""
-    (no_pem := tmp_path / "empty.pem").touch()
-    assert faults_with("AUTHSVC_DATABASE_URL", VERIFIED) == [
-        "AUTHSVC_DATABASE_URL must name the authority that sslmode=verify-full trusts: add sslrootcert=FILE."
-    ]
-    assert faults_with("AUTHSVC_DATABASE_URL", f"{VERIFIED}&sslrootcert={no_pem}") == [
-        "AUTHSVC_DATABASE_URL names a file in sslrootcert that cannot be used (it holds no certificate in PEM)."
-    ]
-    for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
-        url = f"postgresql://ada@db.example.com/auth?sslmode=require&{name}={tmp_path / 'none.pem'}"
-        assert faults_with("AUTHSVC_DATABASE_URL", url) == [
-            f"AUTHSVC_DATABASE_URL names a file in {name} that cannot be used (No such file or directory)."
-        ]
-
-
-@pytest.mark.parametrize("name", ["sslmoed", "connect_timeout", "options", "application_name", "dbname"])
-def test_a_parameter_that_one_of_the_drivers_does_not_know_is_refused(name: str) -> None:
-    (fault,) = faults_with("AUTHSVC_DATABASE_URL", f"postgresql:///auth?{name}=1")
-    assert fault.startswith("AUTHSVC_DATABASE_URL has a parameter that is none of host, passfile, password, port,")
-    assert fault.endswith(f": take {name} out.")
-
-
 def test_the_ports_must_differ() -> None:
     faults = faults_of({**LEAST, "AUTHSVC_PORT": "9090"})
     assert faults == ["AUTHSVC_ADMIN_PORT must differ from AUTHSVC_PORT: metrics are never public."]
@@ -406,20 +341,6 @@ def test_a_profile_without_a_name_is_shown_by_its_parameters() -> None:
     config = Config.read(LEAST)
     own = dataclasses.replace(config, passwords=dataclasses.replace(config.passwords, profile=Argon2Profile(8, 1, 1)))
     assert "memory_kib=8" in dict(own.shown())["AUTHSVC_PASSWORD_PROFILE"]
-
-
-@pytest.mark.parametrize(
-    "url, shown",
-    [
-        ("postgresql://ada:a%40b@h/n", "postgresql://ada:***@h/n"),
-        ("postgresql://ada:@h/n", "postgresql://ada:***@h/n"),
-        ("postgresql://ada@h/n?sslmode=require", "postgresql://ada@h/n?sslmode=require"),
-        ("postgresql:///n?host=/run/pg&password=hunter2", "postgresql:///n?host=/run/pg&password=***"),
-        ("postgresql:///n?p%61ssword=hunter2&sslpassword=hunter2", "postgresql:///n?password=***&sslpassword=***"),
-    ],
-)
-def test_a_database_url_shows_all_but_its_passwords(url: str, shown: str) -> None:
-    assert str(DatabaseUrl(url)) == repr(DatabaseUrl(url)) == f"{DatabaseUrl(url)}" == shown
 
 
 def test_a_configuration_shows_no_secret_in_its_repr() -> None:

@@ -18,7 +18,8 @@ import psycopg
 import pytest
 import yoyo
 
-from authsvc.embedded import EmbeddedError, Installation, Server, installations, serve
+from authsvc.embedded import Server, serve
+from authsvc.installations import EmbeddedError, Installation, installations
 
 AS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root changes the user of the server")

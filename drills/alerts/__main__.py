@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from authsvc.embedded import EmbeddedError
+from authsvc.installations import EmbeddedError
 from drills.alerts import faults, picture, report
 from drills.alerts.play import Outcome, Pace, Play
 from drills.alerts.scene import Scene

@@ -17,5 +17,5 @@ The house, top floor first; a floor imports only the floors below it (`make chec
     key_sets hash_queue                    the keys that sign and verify: the other half of the door to python-jose;
                                            the threads that hash
     clock entropy addresses emails password_policy events refusals config limit_settings password_settings
-    logs resources machine strict_json embedded runtime tallies    words
+    logs resources machine strict_json embedded installations runtime tallies    words
 """

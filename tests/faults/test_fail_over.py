@@ -16,6 +16,7 @@ import pytest
 from authsvc import embedded
 from authsvc.app import compose
 from authsvc.config import Config, DatabaseUrl
+from authsvc.installations import ENVIRONMENT
 from authsvc.store.faults import READ_ONLY, classify
 from tests.cli.conftest import eventually
 from tests.conftest import FrozenClock, Serve
@@ -44,7 +45,7 @@ class Standby:
         self._process = subprocess.Popen(
             self._cluster.command("postgres", *flags, *primary.server._settings),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            cwd="/", env=embedded._ENVIRONMENT, start_new_session=True,
+            cwd="/", env=ENVIRONMENT, start_new_session=True,
         )  # fmt: skip
         eventually(lambda: self.says("select pg_is_in_recovery()"), "the standby answers")
 
