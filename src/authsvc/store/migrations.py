@@ -57,8 +57,9 @@ def shipped() -> list[str]:
 
 
 def number(migration: str) -> int:
-    """Return the number that the id of a migration begins with."""
-    return int(migration.partition(".")[0])
+    """Return the number that the id of a migration begins with; 0 where it begins with none: it is not of ours."""
+    start = migration.partition(".")[0]
+    return int(start) if start.isdecimal() else 0
 
 
 def apply(url: DatabaseUrl) -> list[str]:
