@@ -103,7 +103,10 @@ PANELS = (
     ),
     Panel(
         "Age of the revocation feed", "seconds",
-        (Line("age", "max(authsvc_revocations_age_seconds)", BLUE),), (5, "RevocationFeedStale"),
+        (
+            Line("age", "max(authsvc_revocations_age_seconds)", BLUE),
+            Line("RevocationFeedStale: above", "min(authsvc_revocations_stale_seconds)", PAGE, "--"),
+        ),
     ),
     Panel(
         "Abuse", "per second",
