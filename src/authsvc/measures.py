@@ -81,7 +81,11 @@ def measure_database(
 def measure_process(metrics: Metrics, watched: Runtime) -> None:
     """Measure the process, its interpreter and its event loop."""
     metrics.histogram("authsvc_event_loop_lag_seconds", "How late a timer of the event loop was.", watched.lag)
-    metrics.counter("authsvc_log_lines_lost_total", "Log lines that nobody took in time, or that could not be written.", logs.lines_lost)
+    metrics.counter(
+        "authsvc_log_lines_lost_total",
+        "Log lines that nobody took in time, or that could not be written.",
+        logs.lines_lost,
+    )
     build = {"version": version("authsvc"), "python": platform.python_version()}
     metrics.info("authsvc_build_info", "The version that runs, and the Python that runs it.", build)
     metrics.gauge("process_start_time_seconds", "Start of the process since the epoch.", lambda: runtime.STARTED_AT)
