@@ -121,7 +121,8 @@ def linked(
     """
     changed = deepcopy(rules)
     for rule in each_rule([changed]):
-        annotations = rule.get("annotations", {})
+        # A copy: rules of one file may share theirs, by an anchor.
+        annotations = dict(rule.get("annotations", {}))
         if runbooks and "runbook_url" in annotations:
             annotations["runbook_url"] = f"{runbooks.rstrip('/')}/{Path(annotations['runbook_url']).name}"
         if dashboards and "dashboard" in annotations:
@@ -129,6 +130,8 @@ def linked(
             number = (panels or {}).get(name)
             view = "" if number is None else f"?viewPanel={number}"
             annotations["dashboard"] = f"{dashboards.rstrip('/')}/d/{name.partition('/')[0]}{view}"
+        if annotations:
+            rule["annotations"] = annotations
     return changed
 
 

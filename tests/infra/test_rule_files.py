@@ -97,6 +97,16 @@ def test_links_lead_to_the_addresses_that_are_given() -> None:
     assert linked(rules) == rules
 
 
+def test_annotations_that_two_rules_share_are_linked_once() -> None:
+    """YAML's anchors give two rules one dictionary."""
+    shared = {"dashboard": "b/c"}
+    rules = _file(
+        {"alert": "A", "expr": "a", "annotations": shared}, {"alert": "B", "expr": "b", "annotations": shared}
+    )
+    changed = linked(rules, dashboards="https://grafana.example.com")["groups"][0]["rules"]
+    assert [rule["annotations"]["dashboard"] for rule in changed] == ["https://grafana.example.com/d/b"] * 2
+
+
 def test_the_command_writes_all_rules_into_a_folder(tmp_path: Path) -> None:
     arguments = ["--into", str(tmp_path / "new"), "--scale", "1/60", "--runbooks", "https://git.example.com"]
     assert CliRunner().invoke(main, arguments).exit_code == 0
