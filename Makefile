@@ -14,7 +14,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run rules dashboards test fuzz check audit bench observe drill-faults drill-alerts image-test lock format clean
+.PHONY: help run rules dashboards test fuzz check audit bench observe compose drill-faults drill-alerts image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,6 +82,10 @@ drill-faults: $(DEV_READY) ## Faults under load for 10 minutes, with a ledger; w
 observe: $(DEV_READY) ## Serve beside a Prometheus and an Alertmanager, with a light load; Ctrl-C stops all
 	@./tests/install-prometheus 2>/dev/null
 	@exec $(BIN)/python -m drills.observe $(ARGS)
+
+compose: $(DEV_READY) ## With Docker: the service, Prometheus, Alertmanager and Grafana with its dashboards
+	@$(BIN)/python -m infra.local
+	@exec docker compose --file infra/local/compose.yaml up --build $(ARGS)
 
 drill-alerts: $(DEV_READY) ## Break things, and see who is told, and how soon (10 minutes); writes docs/drills/alerts.md
 	@./tests/install-prometheus 2>/dev/null

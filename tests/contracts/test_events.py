@@ -17,7 +17,7 @@ from authsvc.events import (
 )
 from authsvc.web.activity import SENTENCES, WARNINGS
 
-# These happen too often, tell nothing to who reads the journal, are about a stranger, or nobody is left to read of them.
+# These happen too often, tell nothing to who reads of them, are about a stranger, or nobody is left to read of them.
 PUBLISHED_ALONE = (
     SessionRefreshed,
     UnsupportedHashMet,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from drills.alerts import faults, monitoring
+from drills.alerts import faults
 from drills.stage import ROOT
+from infra.local.programs import missing
 
 # What is slow here may be so because of who else uses the machine.
 OF_THE_MACHINE = (
@@ -23,7 +24,7 @@ OF_THE_MACHINE = (
 
 @pytest.fixture
 def prometheus() -> None:
-    if advice := monitoring.missing():
+    if advice := missing():
         if os.environ.get("CI") == "true":  # noqa: TID251 - the tests' own
             pytest.fail(advice)
         pytest.skip(advice)

@@ -1,6 +1,5 @@
 """promtool, and a Prometheus over a service."""
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,9 +9,9 @@ import pytest
 
 from tests.cli.conftest import Running, free_ports
 from tests.infra.prometheus import Prometheus, running
+from tests.prometheus import tool
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("promtool", str(ROOT / "build" / "prometheus" / "usr" / "bin" / "promtool"))
 
 Promtool = Callable[..., "subprocess.CompletedProcess[str]"]
 Watch = Callable[[Running], Prometheus]
@@ -21,8 +20,7 @@ Watch = Callable[[Running], Prometheus]
 @pytest.fixture(scope="session")
 def promtool() -> Promtool:
     """Run promtool, and return what came of it."""
-    program = next(filter(None, map(shutil.which, PLACES)), None)
-    assert program, "promtool is missing: run tests/install-prometheus."
+    program = tool("promtool")
 
     def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=300, check=False)
@@ -37,7 +35,6 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
 
         def begin(service: Running) -> Prometheus:
             folder = tmp_path / "prometheus"
-            folder.mkdir()
             target = f"127.0.0.1:{service.settings['AUTHSVC_ADMIN_PORT']}"
             return stack.enter_context(running(folder, target, int(free_ports()["AUTHSVC_PORT"])))
 

@@ -19,8 +19,8 @@ from infra.monitoring.dashboards.__main__ import FOLDER, written
 from infra.monitoring.dashboards.links import panel_ids, slug
 from infra.monitoring.rules import each_rule, metrics, read
 from tests.cli.conftest import PATIENCE, Running, Start, settings, start
-from tests.infra.conftest import Promtool, Watch
-from tests.infra.prometheus import ROOT, Prometheus
+from tests.infra.conftest import ROOT, Promtool, Watch
+from tests.infra.prometheus import Prometheus
 
 __all__ = ["settings", "start"]
 

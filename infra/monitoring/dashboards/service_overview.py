@@ -232,7 +232,7 @@ def _around() -> list[Panel]:
         states(
             "Instances",
             "Whether each lets itself be scraped on its admin port, and whether it was started anew three times in"
-            " half an hour. Short bars one after another are instances that start again and again, each with a new name.",
+            " half an hour. Short bars one after another are instances that start again and again under new names.",
             Query(f"{series('up')} * (1 + ({starts} >= bool 3))\nor {series('up')}", "{{instance}}"),
             {"0": ("down", "red"), "1": ("up", "green"), "2": ("starts again and again", "orange")},
             width=16,
