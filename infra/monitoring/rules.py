@@ -75,8 +75,19 @@ def scaled(rules: Rules, factor: float) -> Rules:
         _change(group, ("interval",), lambda duration: scaled_duration(duration, factor))
         for rule in group["rules"]:
             _change(rule, ("for", "keep_firing_for"), lambda duration: scaled_duration(duration, factor))
-            _change(rule, ("expr",), lambda expression: _scaled_times(expression, factor))
+            _change(rule, ("expr",), lambda expression: scaled_expression(expression, factor))
     return changed
+
+
+def scaled_expression(expression: str, factor: float) -> str:
+    """Return an expression with every window and offset times `factor`."""
+
+    def times(match: re.Match[str]) -> str:
+        if match["quoted"]:
+            return match[0]
+        return _DURATION.sub(lambda duration: scaled_duration(duration[0], factor), match[0])
+
+    return _TIMES.sub(times, expression)
 
 
 def scaled_duration(duration: str, factor: float) -> str:
@@ -137,15 +148,6 @@ def linked(
 
 def _change(where: dict[str, Any], keys: Iterable[str], change: Callable[[str], str]) -> None:
     where.update({key: change(where[key]) for key in keys if key in where})
-
-
-def _scaled_times(expression: str, factor: float) -> str:
-    def times(match: re.Match[str]) -> str:
-        if match["quoted"]:
-            return match[0]
-        return _DURATION.sub(lambda duration: scaled_duration(duration[0], factor), match[0])
-
-    return _TIMES.sub(times, expression)
 
 
 def _replaced(expression: str, recorded: dict[str, str]) -> str:
