@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Running, free_ports
+from tests.infra import beside
 from tests.infra.prometheus import Prometheus, running
 from tests.prometheus import tool
 
@@ -30,12 +31,14 @@ def promtool() -> Promtool:
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[Watch]:
-    """Start a Prometheus over a service, with all rules; the test's end stops it."""
+    """Start a Prometheus over a service and what is scraped beside it, with all rules; the test's end stops it."""
     with ExitStack() as stack:
 
         def begin(service: Running) -> Prometheus:
             folder = tmp_path / "prometheus"
+            folder.mkdir()
+            jobs = stack.enter_context(beside.jobs(folder))
             target = f"127.0.0.1:{service.settings['AUTHSVC_ADMIN_PORT']}"
-            return stack.enter_context(running(folder, target, int(free_ports()["AUTHSVC_PORT"])))
+            return stack.enter_context(running(folder, target, int(free_ports()["AUTHSVC_PORT"]), jobs))
 
         yield begin

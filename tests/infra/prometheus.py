@@ -1,7 +1,7 @@
 """A real Prometheus on loopback: the rules of infra/monitoring, sixty times as fast, over one service."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,6 +9,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+
+import yaml
 
 from infra.local import programs
 from infra.local.configuration import Targets, configure
@@ -54,11 +56,15 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, target: str, port: int) -> Iterator[Prometheus]:
-    """Run one that watches `target`, an admin port as host:port, sixty times as fast as in production."""
+def running(folder: Path, target: str, port: int, jobs: Sequence[dict[str, Any]] = ()) -> Iterator[Prometheus]:
+    """Run one that watches `target`, an admin port as host:port, sixty times as fast as in production; and `jobs`."""
     assert programs.missing() is None, programs.missing()
     # Nobody listens there: who would be told is of no matter here.
     configure(folder, Targets(target, "127.0.0.1:9"), factor=FACTOR)
+    file = folder / "prometheus.yml"
+    config = yaml.safe_load(file.read_text("utf-8"))
+    config["scrape_configs"] += jobs
+    file.write_text(yaml.safe_dump(config), "utf-8")
     program = programs.start("Prometheus", folder, f"127.0.0.1:{port}")
     try:
         prometheus = Prometheus(port, program)
