@@ -95,6 +95,7 @@ lock: $(DEV_READY) ## Bring requirements/*.txt up to date with pyproject.toml (U
 	@$(COMPILE) --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service.txt
 	@$(COMPILE) --extra otel --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service-otel.txt
 	@$(COMPILE) --extra embedded --constraint $(LOCKS)/dev.txt --group run --output-file $(LOCKS)/run.txt
+	@$(COMPILE) --constraint $(LOCKS)/dev.txt --group infra --group run --output-file $(LOCKS)/infra.txt
 
 format: $(DEV_READY) ## Format Python and templates
 	@$(BIN)/ruff check --fix --quiet . || true
