@@ -9,12 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
+INFRA_READY := $(VENV)/.infra-ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run rules dashboards test fuzz check audit bench observe compose drill-faults drill-alerts image-test lock format clean
+.PHONY: help run infra rules dashboards test fuzz check audit bench observe compose drill-faults drill-alerts image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -91,6 +92,14 @@ drill-alerts: $(DEV_READY) ## Break things, and see who is told, and how soon (1
 	@./tests/install-prometheus 2>/dev/null
 	@$(BIN)/python -m drills.alerts --write $(ARGS)
 
+# An engineer's machine needs neither the linters nor the browser driver to deploy.
+$(INFRA_READY): requirements/infra.txt $(RUN_READY)
+	@echo "Installing what pulumi needs from requirements/infra.txt …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/infra.txt
+	@touch $@
+
+infra: $(INFRA_READY) ## Install what `pulumi up` needs in infra/, into .venv; then read infra/README.md
+
 image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities
 	@./tests/image-test
 
@@ -99,6 +108,7 @@ lock: $(DEV_READY) ## Bring requirements/*.txt up to date with pyproject.toml (U
 	@$(COMPILE) --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service.txt
 	@$(COMPILE) --extra otel --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service-otel.txt
 	@$(COMPILE) --extra embedded --constraint $(LOCKS)/dev.txt --group run --output-file $(LOCKS)/run.txt
+	@$(COMPILE) --constraint $(LOCKS)/dev.txt --group infra --group run --output-file $(LOCKS)/infra.txt
 
 format: $(DEV_READY) ## Format Python and templates
 	@$(BIN)/ruff check --fix --quiet . || true

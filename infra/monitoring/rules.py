@@ -160,7 +160,7 @@ def _replaced(expression: str, recorded: dict[str, str]) -> str:
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as such, and each value anew: no anchors."""
 
-    def ignore_aliases(self, _data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the parent's word
         return True
 
 
