@@ -149,6 +149,7 @@ def test_a_newcomer_is_hung_up_on_where_all_are_busy(settings: dict[str, str], s
             connection.sendall(body)
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
         assert works(running), "those that have their answer give way"
+    assert '"severity":"ERROR"' not in running.said, "a flood of connections must not be one of errors in the log"
 
 
 def test_more_connections_than_file_descriptors_stop_neither_port(settings: dict[str, str], start: Start) -> None:
