@@ -7,9 +7,10 @@ What is no HTTP is refused by the application as everything else is; aiohttp quo
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from authsvc.web.middleware import MALFORMED
 
@@ -30,8 +31,8 @@ Handle = Callable[[Any], Awaitable[web.StreamResponse]]
 class Connections:
     """The open connections of one port, at most `limit`.
 
-    Beyond it those that wait for a request give way, the one that waits longest first; where all are busy the newcomer
-    is hung up on.
+    Beyond it those that wait for their client give way, the one that waits longest first: for a request, for the rest
+    of its body, or to have an answer taken. Where none does the newcomer is hung up on.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,10 +46,10 @@ class Connections:
     def accept(self, server: web.Server) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         if len(self._open) >= self._limit:
-            idle = next((each for each in self._waiting if each.idle), None)
-            if idle is None:
+            waiting = next((each for each in self._waiting if each.waits_for_its_client), None)
+            if waiting is None:
                 return _HungUp()
-            idle.hang_up()
+            waiting.hang_up()
         return Connection(server, self)
 
     def opened(self, connection: "Connection") -> None:
@@ -61,15 +62,26 @@ class Connections:
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
-    def asks(self, connection: "Connection") -> None:
-        """Let a connection not give way: its request is being answered."""
+    def asks(self, connection: "Connection", body: StreamReader) -> None:
+        """Let a connection not give way while its request is being answered, once the `body` has come."""
         connection.end_of_head()
         self._waiting.pop(connection, None)
+        if not body.is_eof():
+            connection.body = body
+            self._waiting[connection] = None
+            body.on_eof(partial(self._has_come, connection, body))
 
     def waits(self, connection: "Connection") -> None:
         """Let a connection give way again, after all that wait already."""
+        connection.body = None
+        self._waiting.pop(connection, None)
         if connection in self._open:
             self._waiting[connection] = None
+
+    def _has_come(self, connection: "Connection", body: StreamReader) -> None:
+        if connection.body is body:
+            connection.body = None
+            self._waiting.pop(connection, None)
 
 
 class Connection(web.RequestHandler):
@@ -90,6 +102,13 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._head: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
+        self.body: StreamReader | None = None
+        """Of the request that is being answered, where not all of it has come."""
+
+    @property
+    def waits_for_its_client(self) -> bool:
+        """Whether it is the client that has to do something now."""
+        return self.idle or self.body is not None or self._taking is not None
 
     @property
     def idle(self) -> bool:

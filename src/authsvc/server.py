@@ -160,7 +160,7 @@ class _Port:
         async def handler(request: web.Request) -> web.StreamResponse:
             connection = request.protocol
             assert isinstance(connection, Connection)  # noqa: S101 - `_accept` has made it
-            self._connections.asks(connection)
+            self._connections.asks(connection, request.content)
             self._in_flight += 1
             try:
                 response: web.StreamResponse = await handle(_without_odd_expectation(request))

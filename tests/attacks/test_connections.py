@@ -22,6 +22,8 @@ __all__ = ["settings", "start"]  # the fixtures of a process
 READY = '"event":"serving"'
 IDLE = 10_000
 PIPELINED = 1000
+ROOM = 20
+BODY = b"Host: a\r\nContent-Type: application/json\r\n"
 ASK = b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
@@ -106,6 +108,18 @@ def works(running: Running) -> bool:
     return running.is_ready() and running.ask(LOGIN, CREDENTIALS).status in (200, 401)
 
 
+def is_served(running: Running) -> bool:
+    with contextlib.suppress(ConnectionError):
+        return works(running)
+    return False
+
+
+def with_room_for(connections: int) -> list[str]:
+    """Return the command that has file descriptors for so many connections of clients."""
+    files = server.RESERVED_FILES + server.MAX_ADMIN_CONNECTIONS + 10 + connections
+    return ["prlimit", f"--nofile={files}:{files}", *AUTHSVC]
+
+
 @pytest.mark.usefixtures("many_files")
 def test_ten_thousand_idle_connections_leave_room_for_others(
     served: Running, capsys: pytest.CaptureFixture[str]
@@ -130,42 +144,63 @@ def test_ten_thousand_idle_connections_leave_room_for_others(
 
 def test_a_newcomer_is_hung_up_on_where_all_are_busy(settings: dict[str, str], start: Start) -> None:
     """DOS-03: with all file descriptors in use it still answers those that it has, its probes and its database."""
-    files = server.RESERVED_FILES + server.MAX_ADMIN_CONNECTIONS + 10 + 20
-    running = start("serve", settings=settings, command=["prlimit", f"--nofile={files}:{files}", *AUTHSVC])
+    # A wrong password is told late: so long each of them is busy, whatever its client does.
+    held = {
+        "AUTHSVC_LIMITS": "off",
+        "AUTHSVC_PASSWORD_QUEUE_SECONDS": "30",
+        "AUTHSVC_PASSWORD_REFUSAL_SECONDS": "10",
+    }
+    running = start("serve", settings={**settings, **held}, command=with_room_for(ROOM))
     running.until_it_says(READY)
     assert running.ask("/api/auth/register", CREDENTIALS).status == 201
-    head = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-    body = json.dumps(CREDENTIALS).encode()
+    body = json.dumps(CREDENTIALS | {"password": "not the password"}).encode()
+    login = b"POST /api/auth/login HTTP/1.1\r\n" + BODY + b"Content-Length: %d\r\n\r\n" % len(body) + body
     with contextlib.ExitStack() as stack:
-        busy = [stack.enter_context(connect(running)) for _ in range(20)]
+        busy = [stack.enter_context(connect(running)) for _ in range(ROOM)]
         for connection in busy:
-            connection.sendall(head % len(body) + b"Expect: 100-continue\r\n\r\n")
-            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-        for _ in range(2 * files):
+            connection.sendall(login)
+        compared = f"\nauthsvc_password_hash_duration_seconds_count {1 + ROOM}\n"
+        eventually(lambda: compared in scrape(running), "every password is compared")
+        for _ in range(200):
             with connect(running) as turned_away:
                 assert rest_of(turned_away) == b""
         assert running.is_ready()
         for connection in busy:
-            connection.sendall(body)
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
         assert works(running), "those that have their answer give way"
     assert '"severity":"ERROR"' not in running.said, "a flood of connections must not be one of errors in the log"
 
 
-def test_more_connections_than_file_descriptors_stop_neither_port(settings: dict[str, str], start: Start) -> None:
-    """DOS-03: a flood of them on the admin port, too."""
-    files = server.RESERVED_FILES + server.MAX_ADMIN_CONNECTIONS + 10 + 20
-    running = start("serve", settings=settings, command=["prlimit", f"--nofile={files}:{files}", *AUTHSVC])
+@pytest.mark.parametrize("kind", ["half a body", "answers that are not taken"])
+def test_who_lets_it_wait_gives_way_to_newcomers(settings: dict[str, str], start: Start, kind: str) -> None:
+    """DOS-02, ASVS 15.2.2 (R-U-Dead-Yet, slow read): one client that holds all connections shuts nobody out."""
+    running = start("serve", settings=settings, command=with_room_for(ROOM))
     running.until_it_says(READY)
     with contextlib.ExitStack() as stack:
-        for _ in range(files):
+        slow = [stack.enter_context(connect(running)) for _ in range(ROOM)]
+        for connection in slow:
+            if kind == "half a body":
+                connection.sendall(SLOW[kind][0].replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+                assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+            else:
+                connection.sendall(b"GET /api/docs HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        eventually(lambda: is_served(running), "a newcomer is served")
+        # Not by the clock: that cuts all of them.
+        assert open_sockets(running) > ROOM // 2
+
+
+def test_more_connections_than_file_descriptors_stop_neither_port(settings: dict[str, str], start: Start) -> None:
+    """DOS-03: a flood of them on the admin port, too."""
+    running = start("serve", settings=settings, command=with_room_for(ROOM))
+    running.until_it_says(READY)
+    with contextlib.ExitStack() as stack:
+        for _ in range(200 + ROOM):
             stack.enter_context(connect(running))
             stack.enter_context(connect(running, admin=True))
         assert works(running)
     assert works(running)
 
 
-BODY = b"Host: a\r\nContent-Type: application/json\r\n"
 # What is sent at first, and then now and then.
 SLOW = {
     "a head that does not come": (b"", b""),
