@@ -60,6 +60,16 @@ async def test_what_is_not_well_formed_is_refused_and_ends_the_connection(wire: 
     assert "smuggled" not in log.getvalue()
 
 
+NO_HOSTS = (b'evil"><x>', b"\xff", b"a b", b"a/b", b"a@b", b"a:80:80", b"[::1")
+OTHER_HTTP = (b"GET /login HTTP/2.0\r\nHost: a", b"GET /login HTTP/0.9\r\nHost: a", b"GET /login")
+
+
+@pytest.mark.parametrize("head", [*(b"GET /login HTTP/1.1\r\nHost: " + host for host in NO_HOSTS), *OTHER_HTTP])
+async def test_a_host_that_is_none_and_another_http_are_refused_and_end_the_connection(wire: Wire, head: bytes) -> None:
+    """HTTP-01, HTTP-03, RFC 9112 §3.2 (400 for an invalid Host), RFC 9110 §2.5 (major versions; 0.9 has no head)."""
+    assert_a_problem_without_quotes(await wire.exchange(head + b"\r\n\r\n"))
+
+
 def assert_a_problem_without_quotes(answer: bytes) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     lines = head.decode().splitlines()
@@ -145,7 +155,9 @@ LINES = {
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\n": b"404",
     b"TRACE /login HTTP/1.1\r\nHost: a\r\n": b"405",
     b"GET http://evil.example/api/auth/me HTTP/1.1\r\nHost: a\r\n": b"401",
-    b'GET /api/auth/me HTTP/1.1\r\nHost: evil"><x>\r\n': b"401",
+    b"GET /api/auth/me HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n": b"401",
+    b"GET /api/auth/me HTTP/1.1\r\nHost: [::1]:8080\r\n": b"401",
+    b"GET /api/auth/me HTTP/1.1\r\nHost:\r\n": b"401",
     b"GET /api/auth/me HTTP/1.0\r\n": b"401",
     b"GET //evil.example/%2e%2e HTTP/1.1\r\nHost: a\r\n": b"404",
     b"GET /%ff%00%2F;x?%ff HTTP/1.1\r\nHost: a\r\n": b"404",
@@ -156,7 +168,7 @@ LINES = {
     b"GET /%00 HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n": b"404",
     b"GET /\xff HTTP/1.1\r\nHost: a\r\n": None,
     b"GET /login?next=\xff&next=%ff HTTP/1.1\r\nHost: a\r\n": None,
-    b"GET /login HTTP/1.1\r\nHost: \xff\r\nAccept: \xff\r\n": None,
+    b"GET /login HTTP/1.1\r\nHost: a\r\nAccept: \xff\r\n": None,
 }
 
 
