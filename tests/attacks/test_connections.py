@@ -23,6 +23,7 @@ READY = '"event":"serving"'
 IDLE = 10_000
 PIPELINED = 1000
 ROOM = 20
+UNTAKEN = 300
 BODY = b"Host: a\r\nContent-Type: application/json\r\n"
 ASK = b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
@@ -187,6 +188,22 @@ def test_who_lets_it_wait_gives_way_to_newcomers(settings: dict[str, str], start
         eventually(lambda: is_served(running), "a newcomer is served")
         # Not by the clock: that cuts all of them.
         assert open_sockets(running) > ROOM // 2
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/openapi.json"])
+def test_answers_that_are_not_taken_cost_little_memory(served: Running, path: str) -> None:
+    """DOS-02, CWE-770, ASVS 15.2.2 (slow read): a short question for a long answer holds no copy of it."""
+    assert len(served.ask(path).body) > 50_000
+    before = memory(served)
+    with contextlib.ExitStack() as stack:
+        for _ in range(UNTAKEN):
+            greedy = stack.enter_context(socket.socket())
+            greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            greedy.connect(("127.0.0.1", int(served.settings["AUTHSVC_PORT"])))
+            greedy.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        label = f'authsvc_http_requests_total{{method="GET",route="{path}",status="2xx"}} {1 + UNTAKEN}\n'
+        eventually(lambda: label in scrape(served), "all are answered")
+        assert (memory(served) - before) / UNTAKEN < 32 * 1024
 
 
 def test_more_connections_than_file_descriptors_stop_neither_port(settings: dict[str, str], start: Start) -> None:
