@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
-from aiohttp import StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
 from authsvc.web.middleware import MALFORMED
 
 MAX_LINE_BYTES = 4096
 MAX_FIELD_BYTES = 8190
+# Of a head that has not ended: the parser bounds each field and their number, 1 MiB together, and holds it twice.
+MAX_HEAD_BYTES = 32 * 1024
 # Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
 KEEPALIVE_SECONDS = 75
 # For the head of a request, from the connection or from the head's first bytes on.
@@ -24,6 +26,9 @@ HEAD_SECONDS = 10
 TAKE_SECONDS = 30
 # What a client still sends after its answer is read and thrown away, that the answer is not lost to a reset.
 LINGER_SECONDS = 2
+
+# No head can go on with it: the parser refuses the head as it refuses any that is malformed.
+_NO_HTTP = b"\0"
 
 Handle = Callable[[Any], Awaitable[web.StreamResponse]]
 
@@ -102,6 +107,9 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._head: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
+        # Bytes of a head that has not ended, and the body of the last head that has.
+        self._unended = 0
+        self._last_body: StreamReader = EMPTY_PAYLOAD
         self.body: StreamReader | None = None
         """Of the request that is being answered, where not all of it has come."""
 
@@ -129,8 +137,21 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Give a later head its time, from its first bytes on: what comes while a request is answered is a body's."""
+        """Bound a head, and give a later one its time, from its first bytes on.
+
+        Its bytes are those that bring no whole head and are no body's; while reading is paused whole ones wait, too.
+        """
+        asked, is_of_a_body = self._request_count, not self._last_body.is_eof()
         super().data_received(data)
+        if self._request_count != asked and self._messages:
+            self._last_body = self._messages[-1][1]
+        if self._request_count != asked or is_of_a_body or self._buffer_paused:
+            self._unended = 0
+        elif (unended := self._unended + len(data)) <= MAX_HEAD_BYTES:
+            self._unended = unended
+        else:
+            self._unended = 0
+            super().data_received(_NO_HTTP)
         if self._head is None and self.idle:
             self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
 

@@ -32,6 +32,8 @@ MAX_CONNECTIONS = 10_000
 MAX_ADMIN_CONNECTIONS = 64
 # File descriptors for all that is no connection of a client or of the pool.
 RESERVED_FILES = 128
+# What one read can bring, about: of it the parser keeps what is no whole request yet. No body is larger.
+RECEIVE_BYTES = 32 * 1024
 # RFC 3986 §3.2.2: a name or an address, and a port. HTTP/1.0 needs none.
 _HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9a-fA-F:.]+\])(?::\d*)?", re.ASCII)
 
@@ -129,8 +131,9 @@ class _Port:
         server.request_handler = self._counted(server.request_handler)
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
-            if sys.platform == "linux":
-                for each in self._sockets.sockets:  # those that it accepts inherit it: the kernel's own end of waiting
+            for each in self._sockets.sockets:  # those that it accepts inherit both
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+                if sys.platform == "linux":  # the kernel's own end of waiting
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
         except OSError as error:
             raise ServerError(

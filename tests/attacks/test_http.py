@@ -60,6 +60,34 @@ async def test_what_is_not_well_formed_is_refused_and_ends_the_connection(wire: 
     assert "smuggled" not in log.getvalue()
 
 
+MOST_FIELDS = 128
+FIELD = b"X: " + b"a" * 7000 + b"\r\n"
+
+
+ANSWERED = b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
+READ = LOGIN_HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("before", [b"", ANSWERED, READ, ANSWERED * 3 + READ])
+async def test_a_head_that_does_not_end_is_bounded(wire: Wire, before: bytes) -> None:
+    """HTTP-15, CWE-770, ASVS 15.2.2, RFC 6585 §5: each connection kept 1 MiB, twice, and longer behind others."""
+    large = b"GET /large HTTP/1.1\r\nHost: a\r\n" + FIELD * (connections.MAX_HEAD_BYTES // len(FIELD))
+    answers = await wire.exchange(before + large + b"Connection: close\r\n\r\n")
+    assert answers.split(b"HTTP/1.1 ")[-1].startswith(b"404 "), "one that ends is served"
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    received, fields = b"", 0
+    writer.write(before + large)
+    while b"malformed_request" not in received:
+        writer.write(FIELD)
+        fields += 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                received += await reader.read(65_536)
+    writer.close()
+    assert fields < MOST_FIELDS // 2, "the parser's own bound"
+    assert_a_problem_without_quotes(b"HTTP/1.0 " + received.split(b"HTTP/1.0 ")[-1])
+
+
 NO_HOSTS = (b'evil"><x>', b"\xff", b"a b", b"a/b", b"a@b", b"a:80:80", b"[::1")
 OTHER_HTTP = (b"GET /login HTTP/2.0\r\nHost: a", b"GET /login HTTP/0.9\r\nHost: a", b"GET /login")
 
