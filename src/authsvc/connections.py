@@ -137,23 +137,34 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bound a head, and give a later one its time, from its first bytes on.
+        """Bound a head and the trailers of a body, and give a later head its time, from its first bytes on.
 
-        Its bytes are those that bring no whole head and are no body's; while reading is paused whole ones wait, too.
+        Theirs are the bytes that bring neither a whole head nor any of a body. Whole requests that wait for their turn
+        pause the reading, since they are kept, too.
         """
-        asked, is_of_a_body = self._request_count, not self._last_body.is_eof()
+        before = self._request_count, self._last_body.total_bytes
         super().data_received(data)
-        if self._request_count != asked and self._messages:
+        has_come = before != (self._request_count, self._last_body.total_bytes)
+        if self._messages:
             self._last_body = self._messages[-1][1]
-        if self._request_count != asked or is_of_a_body or self._buffer_paused:
+            if self._waiter is None:
+                self._pause_reading_for_buffer()
+        if has_come or self._buffer_paused:
             self._unended = 0
         elif (unended := self._unended + len(data)) <= MAX_HEAD_BYTES:
             self._unended = unended
-        else:
+        elif self._last_body.is_eof():
             self._unended = 0
             super().data_received(_NO_HTTP)
+        else:
+            self.hang_up()
         if self._head is None and self.idle:
             self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
+
+    def _resume_reading_if_drained(self) -> None:
+        """Read on once no request waits for its turn. aiohttp does from 16 on, of up to 64 KiB each."""
+        if not self._messages:
+            super()._resume_reading_if_drained()
 
     def end_of_head(self) -> None:
         """Stop the clock of the head that has come."""

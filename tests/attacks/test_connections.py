@@ -24,6 +24,7 @@ IDLE = 10_000
 PIPELINED = 1000
 ROOM = 20
 UNTAKEN = 300
+ENDLESS_ONES = 100
 BODY = b"Host: a\r\nContent-Type: application/json\r\n"
 ASK = b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
@@ -204,6 +205,41 @@ def test_answers_that_are_not_taken_cost_little_memory(served: Running, path: st
         label = f'authsvc_http_requests_total{{method="GET",route="{path}",status="2xx"}} {1 + UNTAKEN}\n'
         eventually(lambda: label in scrape(served), "all are answered")
         assert (memory(served) - before) / UNTAKEN < 32 * 1024
+
+
+FIELDS = b"".join(b"X%d: %s\r\n" % (number, b"a" * 7000) for number in range(120))
+CHUNKED = b"POST /api/auth/login HTTP/1.1\r\n" + BODY + b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "a head": b"GET /login HTTP/1.1\r\nHost: a\r\n" + FIELDS,
+    "a head behind others": ASK * 3 + b"GET /login HTTP/1.1\r\nHost: a\r\n" + FIELDS,
+    "trailers": CHUNKED + b"0\r\n" + FIELDS,
+    "an extension of a chunk": CHUNKED + b"1;" + b"a" * 1_000_000,
+    "requests": (b"GET /api/docs HTTP/1.1\r\nHost: a\r\n" + FIELDS[:28_000] + b"\r\n\r\n") * 50,
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_what_does_not_end_costs_little_memory(served: Running, kind: str) -> None:
+    """CWE-770, ASVS 15.2.2, RFC 6585 §5: a few hundred connections took all there was, before any other limit."""
+    before = memory(served)
+    with contextlib.ExitStack() as stack:
+        left = {}
+        for _ in range(ENDLESS_ONES):
+            connection = stack.enter_context(connect(served))
+            connection.settimeout(0)
+            left[connection] = memoryview(ENDLESS[kind])
+        # To the end, or until nobody takes any more.
+        while writable := select.select([], list(left), [], 0.5)[1]:
+            for connection in writable:
+                with contextlib.suppress(BlockingIOError):
+                    try:
+                        left[connection] = left[connection][connection.send(left[connection]) :]
+                    except ConnectionError:
+                        left[connection] = memoryview(b"")
+                if not left[connection]:
+                    del left[connection]
+        assert (memory(served) - before) / ENDLESS_ONES < 400 * 1024
+        assert works(served)
 
 
 def test_more_connections_than_file_descriptors_stop_neither_port(settings: dict[str, str], start: Start) -> None:
