@@ -329,6 +329,9 @@ def database_url(text: str) -> DatabaseUrl:
     # An @ in the path: the password holds a slash that is not percent-encoded.
     if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/") or "@" in parts.path:
         raise ValueError("must be a URL like postgresql://user:password@host:5432/name")
+    # What is no UTF-8 becomes U+FFFD; the drivers would meet it at each connection, psycopg with a traceback.
+    if not {"\0", "\ufffd"}.isdisjoint(unquote(text)):
+        raise ValueError("has percent-encoded bytes that are no text: a % of a password is written %25")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(query.keys() - URL_PARAMETERS):
         raise ValueError(f"has a parameter that is none of {', '.join(sorted(URL_PARAMETERS))}: take {unknown[0]} out")
