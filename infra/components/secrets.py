@@ -30,6 +30,8 @@ class SecretsArgs:
     """For the service's role."""
     owner_url: pulumi.Input[str]
     """For the owner of the tables: migrations, and the sweep."""
+    service_password: pulumi.Input[str]
+    """Of the service's role alone: what a migration makes it with."""
     ca_certificate: pulumi.Input[str]
     """PEM; public, and here since a file is what the driver reads."""
     production: bool
@@ -40,7 +42,7 @@ class Secrets(pulumi.ComponentResource):
 
     Attributes:
         signing_keys, refresh_secret: empty; `authsvc keys generate` makes what goes in.
-        database_url, owner_url, database_ca: of the database.
+        database_url, owner_url, service_password, database_ca: of the database.
     """
 
     def __init__(self, name: str, args: SecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -51,6 +53,7 @@ class Secrets(pulumi.ComponentResource):
         self.refresh_secret = self._by_hand("refresh-secret")
         self.database_url = self._of_the_stack("database-url", args.database_url)
         self.owner_url = self._of_the_stack("owner-url", args.owner_url)
+        self.service_password = self._of_the_stack("service-password", args.service_password)
         self.database_ca = self._of_the_stack("database-ca", args.ca_certificate)
         self.register_outputs({})
 
