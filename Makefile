@@ -9,12 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
+INFRA_READY := $(VENV)/.infra-ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run rules dashboards test fuzz check audit bench observe drill-faults drill-alerts image-test lock format clean
+.PHONY: help run infra rules dashboards test fuzz check audit bench observe drill-faults drill-alerts image-test lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -86,6 +87,14 @@ observe: $(DEV_READY) ## Serve beside a Prometheus and an Alertmanager, with a l
 drill-alerts: $(DEV_READY) ## Break things, and see who is told, and how soon (10 minutes); writes docs/drills/alerts.md
 	@./tests/install-prometheus 2>/dev/null
 	@$(BIN)/python -m drills.alerts --write $(ARGS)
+
+# An engineer's machine needs neither the linters nor the browser driver to deploy.
+$(INFRA_READY): requirements/infra.txt $(RUN_READY)
+	@echo "Installing what pulumi needs from requirements/infra.txt …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/infra.txt
+	@touch $@
+
+infra: $(INFRA_READY) ## Install what `pulumi up` needs in infra/, into .venv; then read infra/README.md
 
 image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities
 	@./tests/image-test

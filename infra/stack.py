@@ -74,7 +74,13 @@ def build(settings: Settings) -> Outputs:
     )
     secrets = Secrets(
         NAME,
-        SecretsArgs(database.url, database.owner_url, database.ca_certificate, production=settings.production),
+        SecretsArgs(
+            database_url=database.url,
+            owner_url=database.owner_url,
+            service_password=database.service_password,
+            ca_certificate=database.ca_certificate,
+            production=settings.production,
+        ),
         after_apis,
     )
     backup = Backup(

@@ -1,4 +1,4 @@
-"""The database: Cloud SQL for PostgreSQL, by private address and TLS alone, with its replicas and its two roles."""
+"""The database: Cloud SQL for PostgreSQL, by private address and TLS alone, with its replicas."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ DATABASE = "authsvc"
 OWNER = "authsvc_owner"
 """Role that owns the tables: migrations, and the sweep."""
 SERVICE = "authsvc"
-"""Role of the service: what `authsvc migrate --service-role` grants it, and no more."""
+"""Role of the service, which `authsvc migrate --service-role` makes."""
 PORT = 5432
 POOLER_PORT = 6432
 # Letters and digits: 190 bits, and nothing that a URL would have to escape.
@@ -60,6 +60,7 @@ class Database(pulumi.ComponentResource):
     Attributes:
         instance_name, connection_name: of the primary.
         service_account_email: whom it writes exports as.
+        service_password: of the service's role, secret; a migration makes the role with it.
         url: for the service, secret; through the pooler where there is one.
         owner_url: for migrations, secret; always past the pooler.
         ca_certificate: PEM; it signed this instance and no other, so `verify-ca` says who answers.
@@ -90,15 +91,24 @@ class Database(pulumi.ComponentResource):
             deletion_policy="ABANDON",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        # It may create tables: the database is cloudsqlsuperuser's, and with it the schema `public`.
-        owner = self._role(primary, OWNER, roles=["cloudsqlsuperuser"])
-        # A role made through the API is a member of cloudsqlsuperuser and may create roles, unless it is given others,
-        # which must be there already: before the first migration there are none. So `authsvc migrate --service-role`
-        # takes that away before the first instance starts, and fails where it cannot.
-        serving = self._role(primary, SERVICE, roles=None)
+        owner_password, self.service_password = self._password(OWNER), self._password(SERVICE)
+        gcp.sql.User(
+            f"{name}-owner",
+            name=OWNER,
+            instance=primary.name,
+            type="BUILT_IN",
+            password=owner_password,
+            # It may create tables, since the database is cloudsqlsuperuser's, and roles: the service's. Made here,
+            # that one would be a member as well, unless it were given roles that are there already, and before the
+            # first migration there are none. So `authsvc migrate --service-role` makes it, and grants what it needs.
+            database_roles=["cloudsqlsuperuser"],
+            # A role that owns tables cannot be dropped: it goes with its instance.
+            deletion_policy="ABANDON",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         port = POOLER_PORT if args.budget.pooled else PORT
-        self.owner_url = _url(OWNER, owner, primary, PORT)
-        self.url = _url(SERVICE, serving, primary, port)
+        self.owner_url = _url(OWNER, owner_password, primary, PORT)
+        self.url = _url(SERVICE, self.service_password, primary, port)
         self._replicas(primary.name)
         self.register_outputs({"instance_name": self.instance_name})
 
@@ -206,25 +216,15 @@ class Database(pulumi.ComponentResource):
             )
         ]
 
-    def _role(
-        self, instance: gcp.sql.DatabaseInstance, role: str, *, roles: list[pulumi.Input[str]] | None
-    ) -> gcp.sql.User:
-        """Make a role with a password that nobody has seen. The role `postgres` has none, and so cannot log in."""
-        name = f"{self._name}-{role.replace('_', '-')}"
+    def _password(self, role: str) -> pulumi.Output[str]:
+        """Return a password that nobody has seen. The role `postgres` has none, and so cannot log in."""
         password = pulumi_random.RandomPassword(
-            name, length=PASSWORD_LENGTH, special=False, opts=pulumi.ResourceOptions(parent=self)
-        )
-        return gcp.sql.User(
-            name,
-            name=role,
-            instance=instance.name,
-            type="BUILT_IN",
-            password=password.result,
-            database_roles=roles,
-            # A role that owns tables cannot be dropped: it goes with its instance.
-            deletion_policy="ABANDON",
+            f"{self._name}-{role.replace('_', '-')}",
+            length=PASSWORD_LENGTH,
+            special=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
+        return pulumi.Output.secret(password.result)
 
     def _replicas(self, primary: pulumi.Output[str]) -> None:
         args, chosen = self._args, self._args.settings
@@ -257,12 +257,12 @@ class Database(pulumi.ComponentResource):
                 )
 
 
-def _url(role: str, user: gcp.sql.User, instance: gcp.sql.DatabaseInstance, port: int) -> pulumi.Output[str]:
+def _url(role: str, password: pulumi.Output[str], instance: gcp.sql.DatabaseInstance, port: int) -> pulumi.Output[str]:
     return pulumi.Output.secret(
         pulumi.Output.format(
             "postgresql://{0}:{1}@{2}:{3}/{4}?sslmode=verify-ca&sslrootcert={5}",
             role,
-            user.password,
+            password,
             instance.private_ip_address,
             port,
             DATABASE,

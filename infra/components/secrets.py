@@ -1,4 +1,4 @@
-"""Secrets: what the service reads from Secret Manager, and who may.
+"""Secrets: what the service reads from Secret Manager.
 
 Two are empty until a person adds a version; of the others Pulumi knows the value, marked as a secret in its state.
 """
@@ -30,6 +30,8 @@ class SecretsArgs:
     """For the service's role."""
     owner_url: pulumi.Input[str]
     """For the owner of the tables: migrations, and the sweep."""
+    service_password: pulumi.Input[str]
+    """Of the service's role alone: what a migration makes it with."""
     ca_certificate: pulumi.Input[str]
     """PEM; public, and here since a file is what the driver reads."""
     production: bool
@@ -40,7 +42,7 @@ class Secrets(pulumi.ComponentResource):
 
     Attributes:
         signing_keys, refresh_secret: empty; `authsvc keys generate` makes what goes in.
-        database_url, owner_url, database_ca: of the database.
+        database_url, owner_url, service_password, database_ca: of the database.
     """
 
     def __init__(self, name: str, args: SecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -51,20 +53,9 @@ class Secrets(pulumi.ComponentResource):
         self.refresh_secret = self._by_hand("refresh-secret")
         self.database_url = self._of_the_stack("database-url", args.database_url)
         self.owner_url = self._of_the_stack("owner-url", args.owner_url)
+        self.service_password = self._of_the_stack("service-password", args.service_password)
         self.database_ca = self._of_the_stack("database-ca", args.ca_certificate)
         self.register_outputs({})
-
-    def grant(
-        self, name: str, secret: SecretRef, service_account_email: pulumi.Input[str]
-    ) -> gcp.secretmanager.SecretIamMember:
-        """Let a service account read one secret, and return what a job or a service depends on to start."""
-        return gcp.secretmanager.SecretIamMember(
-            name,
-            secret_id=secret.secret_id,
-            role="roles/secretmanager.secretAccessor",
-            member=pulumi.Output.concat("serviceAccount:", service_account_email),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
 
     def _by_hand(self, purpose: str) -> SecretRef:
         # Without the keys nobody can be told who he is, and no stack makes them again.
