@@ -125,6 +125,7 @@ def _build_service(
             engine=settings.database.engine,
             production=settings.production,
             role=SERVICE,
+            role_password=_file(environment.SERVICE_PASSWORD, secrets.service_password),
             # Without the keys: neither a migration nor a sweep signs anything.
             environment={
                 name: value for name, value in variables.items() if environment.FILES.get(name, "") not in KEYS
@@ -191,7 +192,11 @@ def _public_url(settings: Settings) -> pulumi.Input[str]:
 
 
 def _files(files: dict[str, SecretRef]) -> list[SecretFile]:
-    return [SecretFile(path, secret.secret_id, secret.version) for path, secret in files.items()]
+    return [_file(path, secret) for path, secret in files.items()]
+
+
+def _file(path: str, secret: SecretRef) -> SecretFile:
+    return SecretFile(path, secret.secret_id, secret.version)
 
 
 def _after(resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:

@@ -4,11 +4,12 @@ import json
 import re
 
 import pytest
-from tests.infra.cloud.conftest import Recorded
 
 from infra.components.jobs import Jobs, JobsArgs
+from infra.components.secret_files import SecretFile
 from tests.infra.cloud import stacks
-from tests.infra.cloud.container import template_of
+from tests.infra.cloud.conftest import Recorded
+from tests.infra.cloud.container import mounted, template_of
 from tests.infra.cloud.recording import Recording, Registered, record
 
 SERVICE, JOB = "cloudrunv2/service:Service", "cloudrunv2/job:Job"
@@ -26,7 +27,11 @@ ROLES = {
     "authsvc-exporter": {"authsvcExporter"},
 }
 """All that each account may, beside the secrets below. More is a decision, made here too."""
-SECRETS = {"authsvc-service": SERVICE_SECRETS, "authsvc-migrate": OWNER_SECRETS, "authsvc-sweep": OWNER_SECRETS}
+SECRETS = {
+    "authsvc-service": SERVICE_SECRETS,
+    "authsvc-migrate": {*OWNER_SECRETS, "service-password"},
+    "authsvc-sweep": OWNER_SECRETS,
+}
 
 
 def roles_of(recording: Recording, account: str) -> set[str]:
@@ -79,7 +84,9 @@ def test_the_migration_has_succeeded_before_a_revision_starts(stack: Recording) 
     assert "startExecutionToken" not in migration.inputs
     assert migration.inputs["runExecutionToken"]
     template = template_of(migration)
-    assert template["containers"][0]["args"] == ["migrate", "--service-role", "authsvc"]
+    arguments = template["containers"][0]["args"]
+    assert arguments[:3] == ["migrate", "--service-role", "authsvc"]
+    assert mounted(migration, template["containers"][0])[arguments[4]] == "authsvc-service-password"
     assert template["maxRetries"] == 0
     assert template["containers"][0]["image"] == template_of(stack.one(SERVICE))["containers"][0]["image"]
 
@@ -143,6 +150,7 @@ def test_a_database_that_is_somebody_elses_is_not_exported() -> None:
             engine="external",
             production=False,
             role="authsvc",
+            role_password=SecretFile("/secrets/service-password/password", "authsvc-service-password", "1"),
             environment={},
             files=[],
             network_id="network",

@@ -67,7 +67,6 @@ def test_the_jobs_run_with_their_own_environment_and_without_the_keys(
     secrets = {**secrets_of(prod, tmp_path), "authsvc-owner-url": url}
     with psycopg.connect(postgres.url, autocommit=True) as admin:
         admin.execute("create database of_the_jobs")
-        admin.execute("create role of_the_jobs login")
         try:
             for name, said in (("migrate", "of_the_jobs may do what the service needs."), ("sweep", "everything else")):
                 job = prod.one(JOBS, f"authsvc-{name}")
@@ -75,14 +74,15 @@ def test_the_jobs_run_with_their_own_environment_and_without_the_keys(
                 given = lay_out(job, container, secrets, tmp_path / name)
                 # The role of that name is the superuser here.
                 arguments = ["of_the_jobs" if each == "authsvc" else each for each in container["args"]]
+                arguments = [each.replace("/secrets/", f"{tmp_path / name}/secrets/") for each in arguments]
                 done = run(*arguments, settings=given)
                 assert (done.returncode, done.stderr) == (0, "")
                 assert said in done.stdout
                 read = set(mounted(job, container).values())
-                assert read == {"authsvc-owner-url", "authsvc-database-ca"}
+                assert not read & HANDS.keys()
         finally:
             admin.execute("drop database of_the_jobs with (force)")
-            admin.execute("drop role of_the_jobs")
+            admin.execute("drop role if exists of_the_jobs")
 
 
 def test_no_secret_is_the_value_of_a_variable(stack: Recording) -> None:
