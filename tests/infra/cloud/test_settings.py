@@ -15,18 +15,10 @@ import yaml
 
 from infra import __main__ as program
 from infra.settings import Section, Settings
-from tests.infra.cloud import recording, stacks
+from tests.infra.cloud import cloud, recording, stacks
 
 INFRA = Path(program.__file__).parent
-REGION, OTHER = "europe-west1", "europe-west4"
-FILLED_IN = {
-    "gcp:project": "my-company-auth",
-    "gcp:region": REGION,
-    "authsvc:domain": "auth.example.com",
-    "authsvc:backup": {"region": OTHER},
-    "authsvc:monitoring": {"emails": ["team@example.com"]},
-}
-"""What Pulumi.prod.yaml leaves to people, and no more."""
+REGION, OTHER = cloud.REGION, "europe-west3"
 KEY = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k"
 POOLED = {"tier": "db-perf-optimized-N-8", "edition": "ENTERPRISE_PLUS", "poolingAbove": 100}
 
@@ -249,9 +241,7 @@ def on_the_wire(config: Mapping[str, Any]) -> dict[str, str]:
 
 def config(changes: Mapping[str, Any], stack: str = "prod") -> dict[str, str]:
     """Return the config of the repository's stack file, filled in and changed."""
-    file = stacks.config(stack)
-    filled = stacks.merged(stacks.merged(file, FILLED_IN, whole=True), {"authsvc:image": ""}, whole=True)
-    return on_the_wire(stacks.merged(filled, changes, whole=True))
+    return on_the_wire(stacks.config(stack, changes))
 
 
 def refused(given: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, stack: str = "prod") -> list[str]:
@@ -300,7 +290,7 @@ def test_a_stack_file_as_it_comes_says_what_is_to_be_filled_in(monkeypatch: pyte
     for stack, file in files.items():
         told = refused(on_the_wire(file), monkeypatch, stack)
         assert [sentence.split()[0] for sentence in told] == ["gcp:project", "gcp:region"]
-    located = {**files["prod"], "gcp:project": FILLED_IN["gcp:project"], "gcp:region": REGION}
+    located = {**files["prod"], "gcp:project": cloud.PROJECT, "gcp:region": REGION}
     told = refused(on_the_wire(located), monkeypatch)
     assert [sentence.split()[0] for sentence in told] == [
         "authsvc:domain",
@@ -312,8 +302,8 @@ def test_a_stack_file_as_it_comes_says_what_is_to_be_filled_in(monkeypatch: pyte
 @pytest.mark.parametrize("stack", stacks.STACKS)
 def test_what_the_program_exports_says_what_to_do_next_and_holds_no_secret(stack: str) -> None:
     """Filled in, and without an image yet: `pulumi up` the first time."""
-    made = recording.record(lambda: exported(program.main), stack=stack, config=config({}, stack))
-    assert made.outputs["repository"] == f"{REGION}-docker.pkg.dev/my-company-auth/authsvc"
+    made = recording.record(lambda: exported(program.main), stack=stack, config=config({"authsvc:image": ""}, stack))
+    assert made.outputs["repository"] == f"{REGION}-docker.pkg.dev/{cloud.PROJECT}/authsvc"
     assert made.outputs["next_step"].startswith(f"Push the image to {made.outputs['repository']}/authsvc")
     assert not made.secret_outputs
     assert not made.of("cloudrunv2/service:Service")
