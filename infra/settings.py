@@ -20,6 +20,7 @@ _DIGEST = re.compile(r"[a-z0-9.-]+(?::\d+)?/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _TIER = re.compile(r"db-(?:custom-(?P<custom>\d+)-\d+|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))")
+_URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -146,6 +147,9 @@ class Monitoring(Section):
 
     emails: list[Email] = Field(default=[], description="addresses that alerts go to")
     pager_emails: list[Email] = Field(default=[], description="addresses that pages go to, of whoever wakes people")
+    runbooks: Annotated[str, _matching(_URL, "must be the address of the folder docs/runbooks")] | None = Field(
+        default=None, description="where docs/runbooks can be read: for the links in alerts"
+    )
     sidecar_image: str | None = Field(
         default=None, description="the Prometheus sidecar, by digest; default: the one tested"
     )
