@@ -288,7 +288,7 @@ def test_the_revision_is_named_after_the_image_and_all_that_makes_the_template(r
         {"authsvc:service": {"cpuTarget": 0.7}},
         {"authsvc:monitoring": {"sidecarImage": f"example.com/sidecar@sha256:{'ab' * 32}"}},
     ]
-    names = [first, *map(name, others)]
+    names = [first, *(name(each) for each in others)]
     assert len(set(names)) == len(names)
     assert name({"authsvc:rollout": {"percent": 0, "stable": "authsvc-old"}}) == first, "traffic is no part of it"
 
