@@ -281,7 +281,7 @@ def test_the_revision_is_named_after_the_image_and_all_that_makes_the_template(r
     assert first == name(), "the same settings make the same name"
     assert re.fullmatch(r"authsvc-01234567-[0-9a-f]{8}", first)
     assert len(first) <= 63
-    others = [
+    others: list[dict[str, Any]] = [
         {"authsvc:image": f"europe-west1-docker.pkg.dev/p/authsvc/authsvc@sha256:{'89' * 32}"},
         {"authsvc:service": {"settings": {"AUTHSVC_LOG_LEVEL": "warning"}}},
         {"authsvc:service": {"memory": "1Gi"}},
