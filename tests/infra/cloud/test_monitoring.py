@@ -9,6 +9,7 @@ import pulumi
 import pytest
 
 from authsvc.web.keys import JWKS_PATH
+from infra import stack
 from infra.components.monitoring import (
     JWKS_TEXT,
     LOGIN_PATH,
@@ -24,6 +25,7 @@ from infra.monitoring.cloud.plan import plan
 from infra.monitoring.rules import each_rule
 from infra.settings import Settings, SettingsError
 from tests.conftest import Client
+from tests.infra.cloud.recording import record
 from tests.infra.cloud.watched import dev, prod
 
 Inputs = list[tuple[str, dict[str, Any]]]
@@ -34,30 +36,14 @@ DASHBOARD = "gcp:monitoring/dashboard:Dashboard"
 SLO = "gcp:monitoring/slo:Slo"
 
 
-class _Mocks(pulumi.runtime.Mocks):
-    def __init__(self) -> None:
-        self.made: Inputs = []
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        self.made.append((args.typ, args.inputs))
-        return f"projects/p/{args.name}", {"name": f"projects/p/{args.name}", **args.inputs}
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        raise AssertionError(args.token)
-
-
 def registered(settings: Settings) -> Inputs:
     """Return type and inputs of what is registered of a stack."""
-    made = _Mocks()
-    pulumi.runtime.set_mocks(made, project="authsvc", stack=settings.stack, preview=False)
 
-    @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def run() -> None:
+    def program() -> None:
         url = pulumi.Output.from_input(f"https://{settings.domain or 'authsvc-1.europe-west1.run.app'}")
         Monitoring("authsvc", MonitoringArgs(settings.project, settings.monitoring, plan(settings), url))
 
-    run()
-    return made.made
+    return [(each.type, each.inputs) for each in record(program, stack=settings.stack)]
 
 
 def of(made: Inputs, kind: str) -> list[dict[str, Any]]:
@@ -103,7 +89,7 @@ def test_pages_reach_everybody_and_tickets_those_who_work_by_day(made: Inputs) -
     for inputs in of(made, POLICY):
         severity = inputs["conditions"][0]["conditionPrometheusQueryLanguage"]["labels"]["severity"]
         severities.add(severity)
-        told = {channel.rpartition("/authsvc-")[2] for channel in inputs["notificationChannels"]}
+        told = {re.sub(r"^.*/authsvc-|-[0-9a-f]{7}$", "", channel) for channel in inputs["notificationChannels"]}
         assert told == (addresses if severity == "page" else {"team@example.com"})
     assert severities == {"page", "ticket"}
 
@@ -125,7 +111,7 @@ def test_an_alert_links_to_its_dashboard_and_to_its_runbook_where_that_is_known(
         links = {link["displayName"]: link["url"] for link in inputs["documentation"]["links"]}
         assert len(links) <= 3
         assert re.fullmatch(
-            r"https://console\.cloud\.google\.com/monitoring/dashboards/builder/authsvc-[a-z-]+\?project=my-company-auth",
+            r"https://console\.cloud\.google\.com/monitoring/dashboards/builder/authsvc-[a-z-]+-[0-9a-f]{7}\?project=my-company-auth",
             links["Dashboard"],
         )
         assert links["Runbook"].startswith(f"{runbooks}/")
@@ -213,16 +199,25 @@ def test_what_an_objective_looks_at_is_what_its_alerts_look_at() -> None:
 
 
 @pytest.mark.parametrize("expression", ["sum(up", "rate(up)"])
-def test_a_rule_that_does_not_parse_stops_it_before_anything_is_registered(expression: str) -> None:
+def test_a_rule_that_does_not_parse_stops_the_stack_before_anything_is_registered(
+    expression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = deepcopy(rule_files())
     next(rule for rule in each_rule(files.values()) if rule.get("alert") == "InstanceDown")["expr"] = expression
-    made = _Mocks()
-    pulumi.runtime.set_mocks(made, project="authsvc", stack="prod", preview=False)
+    monkeypatch.setattr("infra.monitoring.cloud.alert_policies.rule_files", lambda: files)
+    # No engine is there: whatever registered something would fail for that.
     with pytest.raises(SettingsError) as caught:
-        MonitoringArgs("my-company-auth", prod().monitoring, plan(prod(), files), "https://auth.example.com")
+        stack.build(prod())
     (fault,) = caught.value.faults
     assert fault.startswith("infra/monitoring/rules/causes.yml: InstanceDown is no PromQL (")
-    assert made.made == []
+
+
+def test_where_runbooks_are_is_an_address() -> None:
+    with pytest.raises(SettingsError) as caught:
+        prod(monitoring={"emails": ["team@example.com"], "runbooks": "docs/runbooks"})
+    assert caught.value.faults == [
+        "authsvc:monitoring.runbooks must be the address of the folder docs/runbooks; it is 'docs/runbooks'."
+    ]
 
 
 def _everywhere(objective: objectives.Objective) -> dict[str, set[str]]:
