@@ -14,6 +14,8 @@ SIGNING_KEYS = "/secrets/signing-keys/keys.json"
 REFRESH_SECRET = "/secrets/refresh/secret"  # noqa: S105 - a path
 DATABASE_URL = "/secrets/database/url"
 DATABASE_CA = "/secrets/database-ca/ca.pem"
+SERVICE_PASSWORD = "/secrets/service-password/password"  # noqa: S105 - a path
+"""For `authsvc migrate --service-password-file` alone."""
 FILES = MappingProxyType(
     {
         "AUTHSVC_JWT_KEYS_FILE": SIGNING_KEYS,

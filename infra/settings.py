@@ -196,7 +196,7 @@ class Settings(Section):
             SettingsError: with one sentence for every fault there is.
         """
         own = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items() if key.startswith(f"{PROJECT}:")}
-        values = {key: value for key, value in own.items() if value not in ("", None)}
+        values = _given(own)
         values |= {name: config[f"gcp:{name}"] for name in ("project", "region") if config.get(f"gcp:{name}")}
         try:
             settings = cls.model_validate({**values, "stack": stack})
@@ -207,6 +207,15 @@ class Settings(Section):
         if faults := [f"{PROJECT}:{rule.sentence}" for rule in rules if rule.broken]:
             raise SettingsError(faults)
         return settings
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not left empty, at any depth."""
+    return {
+        key: _given(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value not in ("", None)
+    }
 
 
 def vcpus(database: Database) -> int:
@@ -225,7 +234,7 @@ class _Rule(NamedTuple):
 
 def _of_service(settings: Settings) -> list[_Rule]:
     service = settings.service
-    least = {1: 128, 2: 512, 4: 2048, 8: 4096}[service.cpu]
+    least = {1: 512, 2: 512, 4: 2048, 8: 4096}[service.cpu]  # in the second generation
     unknown = [name for name in service.settings if not name.startswith("AUTHSVC_")]
     return [
         _Rule(
