@@ -1,4 +1,4 @@
-"""What must add up: connections to the database, and memory for hashes. What is over is refused, with the sum."""
+"""What must add up: connections, the memory of hashes, and the time to stop. What is over is refused, with the sum."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,10 @@ JOBS = 4
 CLIENTS_OF_A_POOLER = 5000
 """max_client_connections of one pooler of Managed Connection Pooling: its default."""
 VCPUS_OF_A_POOLER = 4
+STOP_SECONDS = 10
+"""Between SIGTERM and SIGKILL on Cloud Run."""
+CLOSING_SECONDS = 2
+"""After the last request: the pool closes, and Python ends."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,13 @@ def pooled(settings: Settings) -> bool:
 
 
 def check(settings: Settings, config: Config) -> None:
-    """Refuse a stack whose connections or whose memory do not add up; `config` is what its service reads.
+    """Refuse a stack whose connections, memory or times do not add up; `config` is what its service reads.
 
     Raises:
         SettingsError: with one sentence for each sum that is over.
     """
-    if faults := [*_faults_of_connections(settings), *_faults_of_memory(settings, config)]:
+    faults = [*_faults_of_connections(settings), *_faults_of_memory(settings, config), *_faults_of_stopping(config)]
+    if faults:
         raise SettingsError(faults)
 
 
@@ -134,6 +139,19 @@ def _faults_of_memory(settings: Settings, config: Config) -> list[str]:
             for fault in error.faults
         ]
     return []
+
+
+def _faults_of_stopping(config: Config) -> list[str]:
+    drain, shutdown = config.http.drain_seconds, config.http.shutdown_seconds
+    needed = drain + shutdown + CLOSING_SECONDS
+    if needed <= STOP_SECONDS:
+        return []
+    sentence = (
+        f"{PROJECT}:service.settings: AUTHSVC_DRAIN_SECONDS ({drain:g}) + AUTHSVC_SHUTDOWN_SECONDS ({shutdown:g}) +"
+        f" {CLOSING_SECONDS} to close = {needed:g}, and Cloud Run kills after {STOP_SECONDS} seconds: lower one of"
+        " them."
+    )
+    return [sentence]
 
 
 def _pool_size(settings: Settings) -> int:
