@@ -19,7 +19,9 @@ PROJECT = "authsvc"
 _DIGEST = re.compile(r"[a-z0-9.-]+(?::\d+)?/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+SHARED_TIERS = ("db-f1-micro", "db-g1-small")
 _TIER = re.compile(r"db-(?:custom-(?P<custom>\d+)-\d+|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))")
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/keyRings/[\w-]+/cryptoKeys/[\w-]+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -126,7 +128,12 @@ class Backup(Section):
     retention_days: int = Field(default=7, ge=1, le=3650, description="days in which nobody can delete an export")
     lock_retention: bool = Field(default=False, description="make that irrevocable, also for owners of the project")
     schedule: Cron = Field(default="17 3 * * *", description="when an export is made, in UTC")
-    kms_key: str | None = Field(default=None, description="key of Cloud KMS that exports are encrypted with")
+    kms_key: (
+        Annotated[
+            str, _matching(_KMS_KEY, "must be like projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY")
+        ]
+        | None
+    ) = Field(default=None, description="key of Cloud KMS that exports are encrypted with")
 
 
 class Edge(Section):
@@ -202,7 +209,7 @@ class Settings(Section):
             settings = cls.model_validate({**values, "stack": stack})
         except ValidationError as error:
             raise SettingsError([_sentence(fault) for fault in error.errors()]) from None
-        rules = [*_of_service(settings), *_of_database(settings)]
+        rules = [*_of_service(settings), *_of_database(settings), *_of_backup(settings)]
         rules += _of_production(settings) if settings.production else []
         if faults := [f"{PROJECT}:{rule.sentence}" for rule in rules if rule.broken]:
             raise SettingsError(faults)
@@ -234,7 +241,7 @@ class _Rule(NamedTuple):
 
 def _of_service(settings: Settings) -> list[_Rule]:
     service = settings.service
-    least = {1: 512, 2: 512, 4: 2048, 8: 4096}[service.cpu]  # in the second generation
+    least, most = {1: (512, 4096), 2: (512, 8192), 4: (2048, 16_384), 8: (4096, 32_768)}[service.cpu]
     unknown = [name for name in service.settings if not name.startswith("AUTHSVC_")]
     return [
         _Rule(
@@ -245,6 +252,11 @@ def _of_service(settings: Settings) -> list[_Rule]:
         _Rule(
             service.memory < least,
             f"service.memory is {service.memory}Mi, and Cloud Run wants {least}Mi for {service.cpu} vCPU: raise it.",
+        ),
+        _Rule(
+            service.memory > most,
+            f"service.memory is {service.memory}Mi, and Cloud Run gives {service.cpu} vCPU at most {most}Mi: lower it,"
+            " or raise service.cpu.",
         ),
         _Rule(
             settings.region in service.extra_regions,
@@ -306,6 +318,18 @@ def _of_database(settings: Settings) -> list[_Rule]:
     ]
 
 
+def _of_backup(settings: Settings) -> list[_Rule]:
+    backup, key = settings.backup, settings.backup.kms_key
+    place = backup.region or settings.region
+    found = _KMS_KEY.fullmatch(key) if key else None
+    return [
+        _Rule(
+            found is not None and found["location"] != place,
+            f"backup.kmsKey {key} is not in {place}, where the exports are: take a key of that region.",
+        ),
+    ]
+
+
 def _of_production(settings: Settings) -> list[_Rule]:
     """What a stack for real people must have; `authsvc:production: false` does without."""
     database, otherwise = settings.database, "or set authsvc:production to false"
@@ -321,6 +345,11 @@ def _of_production(settings: Settings) -> list[_Rule]:
         _Rule(
             own and not database.highly_available,
             f"database.highlyAvailable is false: production survives the loss of a zone; set it, {otherwise}.",
+        ),
+        _Rule(
+            database.engine == "cloud-sql" and database.tier in SHARED_TIERS,
+            f"database.tier {database.tier} shares its CPU, and Google promises nothing for it: take db-custom-…,"
+            f" {otherwise}.",
         ),
         _Rule(own and not database.pitr_days, f"database.pitrDays is 0: set it to 1 or more, {otherwise}."),
         _Rule(

@@ -46,7 +46,9 @@ class JobsArgs:
     production: bool
     """Whether they are protected against their deletion."""
     role: str
-    """Role of the service in the database, which a migration grants its rights."""
+    """Role of the service in the database, which the migration makes, and grants its rights."""
+    role_password: SecretFile
+    """The password that it gives that role."""
     environment: Mapping[str, pulumi.Input[str]]
     """Variables of the service, none of them a secret."""
     files: Sequence[SecretFile]
@@ -72,11 +74,12 @@ class Jobs(pulumi.ComponentResource):
         self._name, self._args = name, args
         self.migration = self._job(
             "migrate",
-            ["migrate", "--service-role", args.role],
+            ["migrate", "--service-role", args.role, "--service-password-file", args.role_password.path],
+            [*args.files, args.role_password],
             seconds=MIGRATION_SECONDS,
             execution=_execution(args.image),
         )
-        self.sweep = self._job("sweep", ["sweep"], seconds=SWEEP_SECONDS, after=self.migration)
+        self.sweep = self._job("sweep", ["sweep"], args.files, seconds=SWEEP_SECONDS, after=self.migration)
         self._schedule_sweep()
         self.export = self._schedule_export() if args.engine == "cloud-sql" else None
         self.register_outputs({})
@@ -85,6 +88,7 @@ class Jobs(pulumi.ComponentResource):
         self,
         purpose: str,
         arguments: list[str],
+        files: Sequence[SecretFile],
         *,
         seconds: int,
         execution: str | None = None,
@@ -92,7 +96,7 @@ class Jobs(pulumi.ComponentResource):
     ) -> gcp.cloudrunv2.Job:
         args, name = self._args, f"{self._name}-{purpose}"
         account = self._account(purpose, f"authsvc {purpose}")
-        rights = allow_reading(name, args.files, account, self)
+        rights = allow_reading(name, files, account, self)
         container = gcp.cloudrunv2.JobTemplateTemplateContainerArgs(
             name=purpose,
             image=args.image,
@@ -103,7 +107,7 @@ class Jobs(pulumi.ComponentResource):
             ],
             volume_mounts=[
                 gcp.cloudrunv2.JobTemplateTemplateContainerVolumeMountArgs(name=file.volume, mount_path=file.folder)
-                for file in args.files
+                for file in files
             ],
             # The least that the second generation has; it waits for the database.
             resources=gcp.cloudrunv2.JobTemplateTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
@@ -123,7 +127,7 @@ class Jobs(pulumi.ComponentResource):
                     # A failure is told at once: the update stops there, and the next sweep is near.
                     max_retries=0,
                     containers=[container],
-                    volumes=[_volume(file) for file in args.files],
+                    volumes=[_volume(file) for file in files],
                     vpc_access=gcp.cloudrunv2.JobTemplateTemplateVpcAccessArgs(
                         egress="PRIVATE_RANGES_ONLY",
                         network_interfaces=[

@@ -8,6 +8,7 @@ import pulumi_gcp as gcp
 
 APIS = (
     "artifactregistry",
+    "certificatemanager",
     "cloudresourcemanager",
     "cloudscheduler",
     "compute",
@@ -20,6 +21,8 @@ APIS = (
     "servicenetworking",
     "sqladmin",
     "storage",
+    "workflowexecutions",
+    "workflows",
 )
 """What this stack asks of the project, each at its own googleapis.com."""
 

@@ -22,6 +22,23 @@ ANYBODY = gcp.compute.SecurityPolicyRuleMatchArgs(
 )
 
 
+def _attempt_paths() -> list[str]:
+    """Return the paths of the service at which a stranger makes it hash a password: those of its own route table.
+
+    They are known by what they may answer: a route for everybody that can find the hash queue full.
+    """
+    sample = {
+        "AUTHSVC_DATABASE_URL": "postgresql://127.0.0.1/authsvc",
+        "AUTHSVC_JWT_SECRET": "for-the-table-of-routes-alone-32",
+    }
+    table = set(compose(Config.read(sample)).public[ROUTES].values())
+    return sorted({route.path for route in table if route.public and route.method == "POST" and Busy in route.refuses})
+
+
+ATTEMPT_PATHS = _attempt_paths()
+"""Made as this is imported, once: it composes the service."""
+
+
 def rules(edge: settings.Edge) -> list[gcp.compute.SecurityPolicyRuleArgs]:
     """Return the rules, from the first to the last that is looked at."""
     attempts = gcp.compute.SecurityPolicyRuleMatchArgs(
@@ -35,25 +52,12 @@ def rules(edge: settings.Edge) -> list[gcp.compute.SecurityPolicyRuleArgs]:
     ]
 
 
-def attempt_paths() -> list[str]:
-    """Return the paths of the service at which a stranger makes it hash a password: those of its own route table.
-
-    They are known by what they may answer: a route for everybody that can find the hash queue full.
-    """
-    sample = {
-        "AUTHSVC_DATABASE_URL": "postgresql://127.0.0.1/authsvc",
-        "AUTHSVC_JWT_SECRET": "for-the-table-of-routes-alone-32",
-    }
-    table = set(compose(Config.read(sample)).public[ROUTES].values())
-    return sorted({route.path for route in table if route.public and route.method == "POST" and Busy in route.refuses})
-
-
 def attempt_expression() -> str:
     """Return what matches an attempt, in the language of Cloud Armor.
 
     The path is decoded first: to the service `/log%69n` is `/login`.
     """
-    paths = "|".join(re.escape(path) for path in attempt_paths())
+    paths = "|".join(re.escape(path) for path in ATTEMPT_PATHS)
     return f"request.method == 'POST' && request.path.urlDecode().matches('^({paths})$')"
 
 

@@ -1,4 +1,4 @@
-"""Secrets: what the service reads from Secret Manager, and who may.
+"""Secrets: what the service reads from Secret Manager.
 
 Two are empty until a person adds a version; of the others Pulumi knows the value, marked as a secret in its state.
 """
@@ -56,18 +56,6 @@ class Secrets(pulumi.ComponentResource):
         self.service_password = self._of_the_stack("service-password", args.service_password)
         self.database_ca = self._of_the_stack("database-ca", args.ca_certificate)
         self.register_outputs({})
-
-    def grant(
-        self, name: str, secret: SecretRef, service_account_email: pulumi.Input[str]
-    ) -> gcp.secretmanager.SecretIamMember:
-        """Let a service account read one secret, and return what a job or a service depends on to start."""
-        return gcp.secretmanager.SecretIamMember(
-            name,
-            secret_id=secret.secret_id,
-            role="roles/secretmanager.secretAccessor",
-            member=pulumi.Output.concat("serviceAccount:", service_account_email),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
 
     def _by_hand(self, purpose: str) -> SecretRef:
         # Without the keys nobody can be told who he is, and no stack makes them again.

@@ -11,6 +11,7 @@ import pulumi_gcp as gcp
 import yaml
 
 from infra.components.secret_files import SecretFile
+from infra.components.secrets import WEEK
 
 IMAGE = (
     "us-docker.pkg.dev/cloud-ops-agents-artifacts/cloud-run-gmp-sidecar/cloud-run-gmp-sidecar"
@@ -70,6 +71,7 @@ class Sidecar:
             f"{name}-run-monitoring",
             secret_id=f"{name}-run-monitoring",
             replication=gcp.secretmanager.SecretReplicationArgs(auto=gcp.secretmanager.SecretReplicationAutoArgs()),
+            version_destroy_ttl=WEEK,
             opts=pulumi.ResourceOptions(parent=parent),
         )
         version = gcp.secretmanager.SecretVersion(

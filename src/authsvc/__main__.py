@@ -55,8 +55,9 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
-def _config(environ: Mapping[str, str] | None = None) -> Config:
-    config = Config.read(os.environ if environ is None else environ, check_keys=key_sets.read_key_set)
+def _config(environ: Mapping[str, str] | None = None, *, keys_needed: bool = True) -> Config:
+    given = os.environ if environ is None else environ
+    config = Config.read(given, check_keys=key_sets.read_key_set, keys_needed=keys_needed)
     logs.configure(config.logging.format, config.logging.level, google_project=config.logging.google_project)
     return config
 
@@ -96,7 +97,7 @@ def dev_command() -> None:
 def migrate(service_role: str | None, service_password_file: Path | None) -> None:
     """Apply the migrations that the database lacks. Several at once take turns."""
     role = operations.service_role(service_role, service_password_file)
-    applied = migrations.apply(_config().database.url, role)
+    applied = migrations.apply(_config(keys_needed=False).database.url, role)
     for name in applied:
         click.echo(f"applied {name}")
     click.echo(f"{len(applied)} applied; the database is current.")

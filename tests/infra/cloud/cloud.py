@@ -84,6 +84,9 @@ class Cloud:
         name = f"projects/{self.project}/serviceAccounts/{email}"
         return {"name": name, "email": email, "member": f"serviceAccount:{email}", "uniqueId": "1" * 21}
 
+    def _custom_role(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {"name": f"projects/{self.project}/roles/{state['roleId']}"}
+
     def _secret(self, state: dict[str, Any]) -> dict[str, Any]:
         secret = state["secretId"]
         name = f"projects/{PROJECT_NUMBER}/secrets/{secret}"
@@ -99,7 +102,18 @@ class Cloud:
             f"https://{name}-abcdefghij-ew.a.run.app",
         ]
         revision = f"{name}-00001-abc"
-        return {"uri": urls[1], "urls": urls, "latestReadyRevision": revision, "latestCreatedRevision": revision}
+        tagged = [
+            {**each, "uri": f"https://{each['tag']}---{name}-abcdefghij-ew.a.run.app"}
+            for each in state.get("traffics", [])
+            if "tag" in each
+        ]
+        return {
+            "uri": urls[1],
+            "urls": urls,
+            "latestReadyRevision": revision,
+            "latestCreatedRevision": revision,
+            "trafficStatuses": tagged,
+        }
 
     def _run_job(self, state: dict[str, Any]) -> dict[str, Any]:
         return {"latestCreatedExecutions": [{"name": f"{state['name']}-abcde"}], "executionCount": 1}
@@ -145,6 +159,7 @@ _METHODS = {
     "gcp:alloydb/cluster:Cluster": "alloydb_cluster",
     "gcp:alloydb/instance:Instance": "alloydb_instance",
     "gcp:serviceaccount/account:Account": "service_account",
+    "gcp:projects/iAMCustomRole:IAMCustomRole": "custom_role",
     "gcp:secretmanager/secret:Secret": "secret",
     "gcp:secretmanager/secretVersion:SecretVersion": "secret_version",
     "gcp:cloudrunv2/service:Service": "run_service",

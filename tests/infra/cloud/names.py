@@ -44,6 +44,7 @@ RULES = {
         "name", r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?", "up to 49 of a-z, 0-9 and -, a letter first, no - last"
     ),
     "cloudrunv2/job:Job": _COMPUTE,
+    "cloudrunv2/jobIamMember:JobIamMember": _COMPUTE,
     "secretmanager/secret:Secret": Rule("secretId", r"[A-Za-z0-9_-]{1,255}", "up to 255 letters, digits, _ and -"),
     # 98 together with the id of the project, which has up to 30, and a colon.
     "sql/databaseInstance:DatabaseInstance": Rule(
@@ -52,6 +53,9 @@ RULES = {
     "sql/database:Database": Rule("name", r"[a-z_][a-z0-9_]{0,62}", "a name of PostgreSQL that needs no quotes"),
     "sql/user:User": Rule("name", r"[a-z_][a-z0-9_]{0,62}", "a name of PostgreSQL that needs no quotes"),
     "artifactregistry/repository:Repository": Rule("repositoryId", RFC1035, RFC1035_WORDS),
+    "workflows/workflow:Workflow": Rule(
+        "name", r"[a-z]([a-z0-9_-]{0,62}[a-z0-9])?", "up to 64 of a-z, 0-9, - and _, a letter first"
+    ),
     "cloudscheduler/job:Job": Rule("name", r"[A-Za-z0-9_-]{1,500}", "up to 500 letters, digits, _ and -"),
     "monitoring/genericService:GenericService": Rule("serviceId", r"[a-z0-9-]{1,63}", "up to 63 of a-z, 0-9 and -"),
     "monitoring/customService:CustomService": Rule("serviceId", r"[a-z0-9-]{1,63}", "up to 63 of a-z, 0-9 and -"),
