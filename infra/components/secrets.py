@@ -67,7 +67,7 @@ class Secrets(pulumi.ComponentResource):
         version = gcp.secretmanager.SecretVersion(
             f"{self._name}-{purpose}",
             secret=secret.id,
-            secret_data=pulumi.Output.secret(value),
+            secret_data=value,  # the SDK marks it as a secret
             # An older revision that one goes back to reads the version of its time.
             deletion_policy="ABANDON",
             opts=pulumi.ResourceOptions(parent=secret),
