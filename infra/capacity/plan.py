@@ -17,6 +17,8 @@ from infra.settings import Settings, SettingsError, vcpus
 
 MEASURED = Path(__file__).parents[2] / "docs" / "bench" / "service-times.json"
 REGION, ELSEWHERE = "us-central1", "us-east1"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+"""A sample, for a setting that must be there."""
 MINIMUM_INSTANCES = 2
 """One may die, and the other still answers."""
 INSTANCES_OF_A_REGION = 1000
@@ -201,7 +203,8 @@ def _smallest(stage: str, needed: Needs, cpu: int) -> Settings:
 def _databases(stage: str, needed: Needs) -> Iterator[dict[str, Any]]:
     """Yield the sections of databases that carry the load, the smallest first; connections are looked at later."""
     if stage == DISTRIBUTED:
-        yield {"engine": "external", "urlSecret": "database-url", "maxConnections": 400}
+        secrets = {"urlSecret": "database-url", "ownerUrlSecret": "owner-url", "caCertificate": CERTIFICATE}
+        yield {"engine": "external", "maxConnections": 400, **secrets}
         return
     if _too_small(stage, needed):
         return
@@ -211,7 +214,7 @@ def _databases(stage: str, needed: Needs) -> Iterator[dict[str, Any]]:
             continue
         tier = f"db-custom-{size}-{size * 3840}" if stage == ENTERPRISE else f"db-perf-optimized-N-{size}"
         of_cloud_sql = {"tier": tier, "edition": stage.removeprefix("Cloud SQL ").upper().replace(" ", "_")}
-        of_alloydb = {"engine": "alloydb", "vcpus": size}
+        of_alloydb = {"engine": "alloydb", "vcpus": size, "replicaRegion": ELSEWHERE}
         yield {
             **(of_alloydb if stage == ALLOYDB else of_cloud_sql),
             "highlyAvailable": True,
@@ -323,8 +326,9 @@ def _costs_of_database(stage: str, needed: Needs, settings: Settings) -> dict[st
         }
     size = vcpus(settings.database)
     product = {ENTERPRISE: "enterprise", ENTERPRISE_PLUS: "enterprise-plus", ALLOYDB: "alloydb"}[stage]
-    # The standby in another zone costs what the primary does; AlloyDB's storage is regional as it is.
-    machines, disks = 2, 1 if stage == ALLOYDB else 2
+    # The standby in another zone costs what the primary does. AlloyDB's has no disk of its own, but in production there
+    # is a second cluster.
+    machines, disks = (3 if stage == ALLOYDB else 2), 2
     storage = needed.storage_gb if stage == ALLOYDB else settings.database.disk_gb
     memory = size * _GIB_OF_A_VCPU[stage]
     return {
