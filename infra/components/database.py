@@ -264,7 +264,10 @@ class Database(pulumi.ComponentResource):
 
 def _authorities(instance: gcp.sql.DatabaseInstance) -> pulumi.Output[str]:
     """Return all there are: while one takes over from another, either may have signed what the instance shows."""
-    return instance.server_ca_certs.apply(lambda certificates: "\n".join(each.cert or "" for each in certificates))
+    authorities: pulumi.Output[str] = instance.server_ca_certs.apply(
+        lambda certificates: "\n".join(each.cert or "" for each in certificates)
+    )
+    return authorities
 
 
 def url(
