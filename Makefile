@@ -15,7 +15,7 @@ LOCKS := requirements
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run infra rules dashboards test fuzz check audit bench observe compose drill-faults drill-alerts image-test infra-snapshot infra-preview lock format clean
+.PHONY: help run infra capacity rules dashboards test fuzz check audit bench observe compose drill-faults drill-alerts image-test infra-snapshot infra-preview lock format clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ audit: $(DEV_READY) ## Ask, over the network, for known weaknesses of the servic
 bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash rate, in one run
 	@./bench/install-wrk
 	@$(BIN)/python -m bench $(ARGS)
+
+capacity: $(DEV_READY) ## Write the tables of docs/scaling.md anew, by docs/bench/service-times.json
+	@$(BIN)/python -m infra.capacity --write
 
 rules: $(DEV_READY) ## Make infra/monitoring/rules/objectives.yml of infra/monitoring/objectives.yml
 	@$(BIN)/python -m infra.monitoring

@@ -20,9 +20,12 @@ _DIGEST = re.compile(r"[a-z0-9.-]+(?::\d+)?/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 SHARED_TIERS = ("db-f1-micro", "db-g1-small")
+ALLOYDB_VCPUS = (2, 4, 8, 16, 32, 64, 96, 128)
+"""Of its default machines, N2."""
 _TIER = re.compile(r"db-(?:custom-(?P<custom>\d+)-\d+|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/keyRings/[\w-]+/cryptoKeys/[\w-]+")
 _URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
+_CERTIFICATES = re.compile(r"(?:\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -118,8 +121,15 @@ class Database(Section):
     read_replicas: int = Field(default=0, ge=0, le=20, description="replicas, or nodes of a read pool, for reading")
     vcpus: int = Field(default=2, ge=2, le=128, description="vCPU of AlloyDB's primary; Cloud SQL says it in its tier")
     url_secret: str | None = Field(
-        default=None, description="external: the secret in Secret Manager that holds the URL"
+        default=None, description="external: the secret in Secret Manager that holds the service's URL"
     )
+    owner_url_secret: str | None = Field(
+        default=None, description="external: the secret that holds the URL of the owner of the tables"
+    )
+    ca_certificate: (
+        Annotated[str, _matching(_CERTIFICATES, "must be one certificate or more in PEM: -----BEGIN CERTIFICATE-----")]
+        | None
+    ) = Field(default=None, description="alloydb, external: who signs the certificate that the database shows")
 
 
 class Backup(Section):
@@ -316,6 +326,22 @@ def _of_database(settings: Settings) -> list[_Rule]:
             "database.urlSecret is missing: name the secret in Secret Manager that holds the URL of the database.",
         ),
         _Rule(
+            database.engine == "external" and database.owner_url_secret is None,
+            "database.ownerUrlSecret is missing: name the secret in Secret Manager that holds the URL of the owner of"
+            " the tables, for migrations.",
+        ),
+        _Rule(
+            # Of AlloyDB nobody knows it before the cluster is there.
+            database.ca_certificate is None
+            and (database.engine == "external" or (database.engine == "alloydb" and settings.image is not None)),
+            "database.caCertificate is missing: give the PEM of who signs the database's certificate; docs/scaling.md"
+            " says where to get it.",
+        ),
+        _Rule(
+            database.engine == "alloydb" and database.vcpus not in ALLOYDB_VCPUS,
+            f"database.vcpus is {database.vcpus}, and AlloyDB has {', '.join(map(str, ALLOYDB_VCPUS))}: take one.",
+        ),
+        _Rule(
             database.replica_region == settings.region,
             f"database.replicaRegion is gcp:region ({settings.region}): take another one, or leave it out.",
         ),
@@ -354,6 +380,11 @@ def _of_production(settings: Settings) -> list[_Rule]:
             database.engine == "cloud-sql" and database.tier in SHARED_TIERS,
             f"database.tier {database.tier} shares its CPU, and Google promises nothing for it: take db-custom-…,"
             f" {otherwise}.",
+        ),
+        _Rule(
+            database.engine == "alloydb" and database.replica_region is None,
+            "database.replicaRegion is missing: AlloyDB keeps its backups where the cluster is, and a second cluster"
+            f" elsewhere has its own; name its region, {otherwise}.",
         ),
         _Rule(own and not database.pitr_days, f"database.pitrDays is 0: set it to 1 or more, {otherwise}."),
         _Rule(

@@ -7,9 +7,10 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import budgets, environment
+from infra import environment
 from infra.components.backup import Backup, BackupArgs
-from infra.components.database import SERVICE, Database, DatabaseArgs
+from infra.components.database import SERVICE
+from infra.components.databases import database
 from infra.components.edge import Edge, EdgeArgs
 from infra.components.jobs import Jobs, JobsArgs
 from infra.components.monitoring import Monitoring, MonitoringArgs
@@ -65,33 +66,21 @@ def build(settings: Settings) -> Outputs:
     # No API answers before the project has it on.
     after_apis = _after(network.services)
     registry = Registry(NAME, RegistryArgs(settings.region), after_apis)
-    database = Database(
-        NAME,
-        DatabaseArgs(
-            settings.database,
-            region=settings.region,
-            backup_region=settings.backup.region,
-            production=settings.production,
-            budget=budgets.connection_budget(settings),
-            network_id=network.network_id,
-            peering=network.peering,
-        ),
-        after_apis,
-    )
+    chosen = database(NAME, settings, network_id=network.network_id, peering=network.peering, opts=after_apis)
     secrets = Secrets(
         NAME,
         SecretsArgs(
-            database_url=database.url,
-            owner_url=database.owner_url,
-            service_password=database.service_password,
-            ca_certificate=database.ca_certificate,
+            database_url=chosen.url,
+            owner_url=chosen.owner_url,
+            service_password=chosen.service_password,
+            ca_certificate=chosen.ca_certificate,
             production=settings.production,
         ),
         after_apis,
     )
     backup = Backup(
         f"{NAME}-backup",
-        BackupArgs(settings.backup, settings.region, settings.production, writer=database.service_account_email),
+        BackupArgs(settings.backup, settings.region, settings.production, writer=chosen.service_account_email),
         after_apis,
     )
     outputs = Outputs(
@@ -99,7 +88,7 @@ def build(settings: Settings) -> Outputs:
         repository=registry.repository_url,
         signing_keys_secret=secrets.signing_keys.secret_id,
         refresh_secret=secrets.refresh_secret.secret_id,
-        database_instance=database.instance_name,
+        database_instance=chosen.instance_name,
         backup_bucket=backup.bucket_name,
     )
     if settings.image is None:

@@ -20,8 +20,9 @@ class BackupArgs:
     region: str
     """Of the service; the bucket is there unless `settings` names another, as production must."""
     production: bool
-    writer: pulumi.Input[str]
-    """E-mail address of the database's service account, which adds exports and reads none."""
+    writer: pulumi.Input[str] | None
+    """E-mail address of the database's service account, which adds exports and reads none.
+    None: an external database is copied by whoever runs it."""
 
 
 class Backup(pulumi.ComponentResource):
@@ -64,11 +65,12 @@ class Backup(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=args.production),
         )
         self.bucket_name: pulumi.Output[str] = bucket.name
-        gcp.storage.BucketIAMMember(
-            f"{name}-writer",
-            bucket=bucket.name,
-            role="roles/storage.objectCreator",
-            member=pulumi.Output.concat("serviceAccount:", args.writer),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        if args.writer is not None:
+            gcp.storage.BucketIAMMember(
+                f"{name}-writer",
+                bucket=bucket.name,
+                role="roles/storage.objectCreator",
+                member=pulumi.Output.concat("serviceAccount:", args.writer),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
         self.register_outputs({"bucket_name": self.bucket_name})

@@ -79,10 +79,6 @@ class Database(pulumi.ComponentResource):
         self.instance_name: pulumi.Output[str] = primary.name
         self.connection_name: pulumi.Output[str] = primary.connection_name
         self.service_account_email: pulumi.Output[str] = primary.service_account_email_address
-        # All there are: while one authority takes over from another, either may have signed what the instance shows.
-        self.ca_certificate: pulumi.Output[str] = primary.server_ca_certs.apply(
-            lambda certificates: "\n".join(each.cert or "" for each in certificates)
-        )
         gcp.sql.Database(
             f"{name}-{DATABASE}",
             name=DATABASE,
@@ -106,10 +102,12 @@ class Database(pulumi.ComponentResource):
             deletion_policy="ABANDON",
             opts=pulumi.ResourceOptions(parent=self),
         )
+        servers = [primary, *self._replicas(primary.name)]
+        self.ca_certificate: pulumi.Output[str] = pulumi.Output.all(*map(_authorities, servers)).apply("\n".join)
+        addresses = [each.private_ip_address for each in servers]
         port = POOLER_PORT if args.budget.pooled else PORT
-        self.owner_url = _url(OWNER, owner_password, primary, PORT)
-        self.url = _url(SERVICE, self.service_password, primary, port)
-        self._replicas(primary.name)
+        self.owner_url = url(OWNER, owner_password, addresses, PORT)
+        self.url = url(SERVICE, self.service_password, addresses, port)
         self.register_outputs({"instance_name": self.instance_name})
 
     def _instance(
@@ -122,6 +120,7 @@ class Database(pulumi.ComponentResource):
         backup_configuration: gcp.sql.DatabaseInstanceSettingsBackupConfigurationArgs | None = None,
         primary: pulumi.Input[str] | None = None,
         node_count: int | None = None,
+        recovery: bool = False,
     ) -> gcp.sql.DatabaseInstance:
         args, chosen = self._args, self._args.settings
         return gcp.sql.DatabaseInstance(
@@ -155,7 +154,7 @@ class Database(pulumi.ComponentResource):
                     gcp.sql.DatabaseInstanceSettingsDatabaseFlagArgs(name=flag, value=value)
                     for flag, value in {"max_connections": str(chosen.max_connections), **FLAGS}.items()
                 ],
-                connection_pool_configs=None if primary else self._pooling(),
+                connection_pool_configs=self._pooling() if primary is None or recovery else None,
                 ip_configuration=gcp.sql.DatabaseInstanceSettingsIpConfigurationArgs(
                     ipv4_enabled=False,
                     private_network=args.network_id,
@@ -226,17 +225,22 @@ class Database(pulumi.ComponentResource):
         )
         return pulumi.Output.secret(password.result)
 
-    def _replicas(self, primary: pulumi.Output[str]) -> None:
+    def _replicas(self, primary: pulumi.Output[str]) -> list[gcp.sql.DatabaseInstance]:
+        """Register all replicas, and return the one that may be promoted, where there is one."""
         args, chosen = self._args, self._args.settings
+        recovery = []
         if chosen.replica_region:
-            # To be promoted when the region is lost, and then to take all of its load.
-            self._instance(
-                f"{self._name}-recovery",
-                chosen.replica_region,
-                instance_type="READ_REPLICA_INSTANCE",
-                availability_type="ZONAL",
-                primary=primary,
-            )
+            # To be promoted when the region is lost, and then to take all of its load, by the same port.
+            recovery = [
+                self._instance(
+                    f"{self._name}-recovery",
+                    chosen.replica_region,
+                    instance_type="READ_REPLICA_INSTANCE",
+                    availability_type="ZONAL",
+                    primary=primary,
+                    recovery=True,
+                )
+            ]
         if chosen.read_replicas and chosen.edition == "ENTERPRISE_PLUS":
             # One address for all its nodes.
             self._instance(
@@ -255,17 +259,29 @@ class Database(pulumi.ComponentResource):
                     availability_type="ZONAL",
                     primary=primary,
                 )
+        return recovery
 
 
-def _url(role: str, password: pulumi.Output[str], instance: gcp.sql.DatabaseInstance, port: int) -> pulumi.Output[str]:
-    return pulumi.Output.secret(
-        pulumi.Output.format(
-            "postgresql://{0}:{1}@{2}:{3}/{4}?sslmode=verify-ca&sslrootcert={5}",
-            role,
-            password,
-            instance.private_ip_address,
-            port,
-            DATABASE,
-            DATABASE_CA,
-        )
+def _authorities(instance: gcp.sql.DatabaseInstance) -> pulumi.Output[str]:
+    """Return all there are: while one takes over from another, either may have signed what the instance shows."""
+    authorities: pulumi.Output[str] = instance.server_ca_certs.apply(
+        lambda certificates: "\n".join(each.cert or "" for each in certificates)
     )
+    return authorities
+
+
+def url(
+    role: str, password: pulumi.Output[str], addresses: list[pulumi.Output[str]], port: int, database: str = DATABASE
+) -> pulumi.Output[str]:
+    """Return the URL of a database by the addresses of its servers: of several, that of the one which takes writes."""
+
+    def made(of_all: list[str]) -> str:
+        secret, *hosts = of_all
+        tls = f"sslmode=verify-ca&sslrootcert={DATABASE_CA}"
+        if len(hosts) == 1:
+            return f"postgresql://{role}:{secret}@{hosts[0]}:{port}/{database}?{tls}"
+        ports = ",".join([str(port)] * len(hosts))
+        several = f"host={','.join(hosts)}&port={ports}&target_session_attrs=read-write"
+        return f"postgresql://{role}:{secret}@/{database}?{several}&{tls}"
+
+    return pulumi.Output.secret(pulumi.Output.all(password, *addresses).apply(made))

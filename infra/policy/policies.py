@@ -98,16 +98,23 @@ def database_with_point_in_time_recovery(args: ResourceValidationArgs) -> Iterat
         yield f"{path} is not true"
 
 
-@of_resources(DATABASE, ALLOYDB_CLUSTER, production=True)
+@of_resources(DATABASE, production=True)
 def database_backed_up_in_another_region(args: ResourceValidationArgs) -> Iterator[str]:
     """Backups of the database are in another region than the database: name one in authsvc:backup.region."""
-    alloydb = kind_of(args) == ALLOYDB_CLUSTER
-    if not alloydb and not _is_primary(args.props):
-        return
-    data = at(args.props, "location" if alloydb else "region")
-    path = "automatedBackupPolicy.location" if alloydb else "settings.backupConfiguration.location"
-    if (location := at(args.props, path)) in (None, data):
-        yield f"{path} is {location}, and the database is in {data}"
+    data, location = at(args.props, "region"), at(args.props, "settings.backupConfiguration.location")
+    if _is_primary(args.props) and location in (None, data):
+        yield f"settings.backupConfiguration.location is {location}, and the database is in {data}"
+
+
+@of_stacks
+def alloydb_with_a_cluster_in_another_region(args: StackValidationArgs) -> Iterator[tuple[str, str]]:
+    """AlloyDB's backups lie where the cluster is, so another follows elsewhere: set authsvc:database.replicaRegion."""
+    clusters = [each for each in args.resources if kind_of(each) == ALLOYDB_CLUSTER]
+    followed = {at(each.props, "location") for each in clusters if at(each.props, "clusterType") == "SECONDARY"}
+    for each in clusters:
+        location = at(each.props, "location")
+        if at(each.props, "clusterType") != "SECONDARY" and not followed - {location}:
+            yield each.urn, f"{each.name} is in {location}, and no other follows it elsewhere"
 
 
 @of_resources(DATABASE, ALLOYDB_CLUSTER, SERVICE, BUCKET, production=True)

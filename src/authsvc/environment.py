@@ -149,9 +149,10 @@ def variable(name: str, parse: Callable[[str], object], default: str | None, hel
 
 def integer(low: int, high: int) -> Callable[[str], int]:
     """Return the reader of a whole number."""
+    most_digits = max(12, len(str(high)))  # far fewer than int() takes
 
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):  # noqa: PLR2004 - far fewer digits than int() takes
+        if not (text.isascii() and text.isdigit() and len(text) <= most_digits and low <= int(text) <= high):
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(text)
 

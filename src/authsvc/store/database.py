@@ -23,6 +23,7 @@ from authsvc.events import Event, Origin
 from authsvc.refusals import DatabaseUnavailable
 from authsvc.store import journal
 from authsvc.store.faults import UNAVAILABLE, unavailable
+from authsvc.store.hosts import Hosts
 from authsvc.store.leases import Lease, LeaseFigures, Leases
 from authsvc.store.queries import name_of
 
@@ -75,8 +76,10 @@ class Database:
         Raises:
             ConfigError: the URL holds something that asyncpg cannot use.
         """
+        hosts = Hosts(self._settings.url.reveal())
         self._pool = await asyncpg.create_pool(
             self._settings.url.reveal(),
+            connect=hosts.connect if hosts.several else None,
             min_size=0,
             max_size=self._settings.pool_size,
             timeout=self._settings.acquire_seconds,

@@ -8,6 +8,12 @@ PROJECT_NUMBER = "123456789012"
 REGION = "europe-west1"
 SUFFIX = "a1b2c3d"
 """Stands for the seven hexadecimal digits that Pulumi adds to a logical name where no physical one is given."""
+_TLS = "sslmode=verify-full&sslrootcert=/secrets/database-ca/ca.pem"
+SECRET_DATA = {
+    "distributed-url": f"postgresql://authsvc:of%2Fthe-service@db.example.com:26257/authsvc?{_TLS}",
+    "distributed-owner-url": f"postgresql://authsvc_owner:of-the-owner@db.example.com:26257/authsvc?{_TLS}",
+}
+"""What the secrets that people made hold, by name."""
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 
 
@@ -50,6 +56,8 @@ class Cloud:
             case "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
                 email = f"service-{PROJECT_NUMBER}@gs-project-accounts.iam.gserviceaccount.com"
                 return {"id": email, "emailAddress": email, "member": f"serviceAccount:{email}"}
+            case "gcp:secretmanager/getSecretVersion:getSecretVersion":
+                return {"secret": arguments["secret"], "secretData": SECRET_DATA[arguments["secret"]] + "\n"}
         raise AssertionError(f"{token} is called, and tests/infra/cloud/cloud.py has no answer: add one.")
 
     def _random_password(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -62,9 +70,11 @@ class Cloud:
 
     def _sql_database_instance(self, state: dict[str, Any]) -> dict[str, Any]:
         name = state["name"]
+        # A replica is somewhere else.
+        address = "10.2.0.2" if state.get("masterInstanceName") else "10.1.0.2"
         return {
-            "privateIpAddress": "10.1.0.2",
-            "firstIpAddress": "10.1.0.2",
+            "privateIpAddress": address,
+            "firstIpAddress": address,
             "connectionName": f"{self.project}:{state['region']}:{name}",
             "serviceAccountEmailAddress": f"p{PROJECT_NUMBER}-abcdef@gcp-sa-cloud-sql.iam.gserviceaccount.com",
             "serverCaCerts": [{"cert": CERTIFICATE, "commonName": "CN", "sha1Fingerprint": "ab" * 20}],
@@ -77,7 +87,8 @@ class Cloud:
         return {"name": name, "uid": "1"}
 
     def _alloydb_instance(self, state: dict[str, Any]) -> dict[str, Any]:
-        return {"name": f"{state['cluster']}/instances/{state['instanceId']}", "ipAddress": "10.1.0.3"}
+        address = {"READ_POOL": "10.1.0.4", "SECONDARY": "10.2.0.3"}.get(state.get("instanceType", ""), "10.1.0.3")
+        return {"name": f"{state['cluster']}/instances/{state['instanceId']}", "ipAddress": address}
 
     def _service_account(self, state: dict[str, Any]) -> dict[str, Any]:
         email = f"{state['accountId']}@{self.project}.iam.gserviceaccount.com"

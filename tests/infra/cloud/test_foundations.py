@@ -85,8 +85,12 @@ def test_urls_verify_the_authority_that_signed_for_this_instance_alone(anyone: R
     urls = [version for version in anyone.of(VERSION) if version.name.endswith("-url")]
     assert len(urls) == 2
     for each in urls:
-        assert each.inputs["secretData"].endswith(f"/authsvc?sslmode=verify-ca&sslrootcert={DATABASE_CA}")
-    assert anyone.one(VERSION, "authsvc-database-ca").inputs["secretData"] == cloud.CERTIFICATE
+        assert "/authsvc?" in each.inputs["secretData"]
+        assert each.inputs["secretData"].endswith(f"sslmode=verify-ca&sslrootcert={DATABASE_CA}")
+    # Of the primary, and of the replica that may be promoted.
+    authorities = anyone.one(VERSION, "authsvc-database-ca").inputs["secretData"]
+    recovery = [each for each in anyone.of(INSTANCE) if each.name.endswith("-recovery")]
+    assert authorities == "\n".join([cloud.CERTIFICATE] * (1 + len(recovery)))
     for instance in anyone.of(INSTANCE):
         assert settings_of(instance)["ipConfiguration"]["serverCaMode"] == "GOOGLE_MANAGED_INTERNAL_CA"
 

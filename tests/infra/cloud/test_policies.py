@@ -40,7 +40,8 @@ GOOD: dict[str, dict[str, Any]] = {
     CLUSTER: {
         "clusterId": "authsvc",
         "location": cloud.REGION,
-        "automatedBackupPolicy": {"enabled": True, "location": "europe-west3"},
+        "clusterType": "SECONDARY",
+        "automatedBackupPolicy": {"enabled": True},
     },
     ALLOYDB: {"instanceId": "authsvc", "cluster": "authsvc", "networkConfig": {"enablePublicIp": False}},
     SERVICE: {
@@ -98,7 +99,8 @@ PLANTED: list[tuple[str, str, str, Any]] = [
     ("database-with-point-in-time-recovery", CLUSTER, "continuousBackupConfig", {"enabled": False}),
     ("database-backed-up-in-another-region", DATABASE, "settings.backupConfiguration.location", cloud.REGION),
     ("database-backed-up-in-another-region", DATABASE, "settings.backupConfiguration.location", None),
-    ("database-backed-up-in-another-region", CLUSTER, "automatedBackupPolicy.location", cloud.REGION),
+    ("alloydb-with-a-cluster-in-another-region", CLUSTER, "clusterType", "PRIMARY"),
+    ("alloydb-with-a-cluster-in-another-region", CLUSTER, "clusterType", None),
     ("protected-from-deletion", DATABASE, "settings.deletionProtectionEnabled", False),
     ("protected-from-deletion", DATABASE, "deletionProtection", False),
     ("protected-from-deletion", SERVICE, "deletionProtection", False),
@@ -172,6 +174,7 @@ IN_PRODUCTION = {
     "database-with-backups",
     "database-with-point-in-time-recovery",
     "database-backed-up-in-another-region",
+    "alloydb-with-a-cluster-in-another-region",
     "protected-from-deletion",
     "database-in-two-zones",
     "bucket-with-retention",

@@ -196,7 +196,7 @@ FAULTS: dict[str, tuple[Mapping[str, Any], str, str]] = {
         "take another one",
     ),
     "an external one without a URL": (
-        database(engine="external"),
+        database(engine="external", ownerUrlSecret="owner-url", caCertificate=cloud.CERTIFICATE),
         "authsvc:database.urlSecret",
         "is missing: name the secret",
     ),
