@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.budgets import CLIENTS_OF_A_POOLER, check
-from infra.capacity import document, prices
-from infra.capacity.__main__ import main
-from infra.capacity.demand import Behaviour, Demand, demand
-from infra.capacity.plan import (
+from infra.capacity import main
+from infra.environment import service_config
+from infra.sizing import document, prices
+from infra.sizing.demand import Behaviour, Demand, demand
+from infra.sizing.plan import (
     MINIMUM_INSTANCES,
     TARGET,
     CapacityError,
@@ -22,7 +23,6 @@ from infra.capacity.plan import (
     needs,
     plan,
 )
-from infra.environment import service_config
 
 TIMES = ServiceTimes.read()
 USERS = st.floats(1, 10**10)

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from infra.capacity import dialects, document
-from infra.capacity.dialects import CHANGE, CONSTRUCTS, NO, YES, Statement
+from infra.sizing import dialects, document
+from infra.sizing.dialects import CHANGE, CONSTRUCTS, NO, YES, Statement
 
 STATEMENTS = list(dialects.statements())
 TEXT = document.DOCUMENT.read_text("utf-8")

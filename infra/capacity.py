@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from infra.capacity import document, prices
-from infra.capacity.demand import Behaviour, demand
-from infra.capacity.plan import CapacityError, ServiceTimes, plan
+from infra.sizing import document, prices
+from infra.sizing.demand import Behaviour, demand
+from infra.sizing.plan import CapacityError, ServiceTimes, plan
 
 _RATE = click.FloatRange(min=0)
 

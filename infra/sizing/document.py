@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.capacity import dialects, prices
-from infra.capacity.demand import Behaviour, demand
-from infra.capacity.plan import (
+from infra.sizing import dialects, prices
+from infra.sizing.demand import Behaviour, demand
+from infra.sizing.plan import (
     ALLOYDB,
     ENTERPRISE,
     ENTERPRISE_PLUS,

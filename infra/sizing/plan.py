@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.budgets import ConnectionBudget, check, connection_budget
-from infra.capacity.demand import DAY, Demand
-from infra.capacity.prices import HOURS, SECONDS, usd
 from infra.environment import service_config
 from infra.regions import REGIONS
 from infra.settings import Settings, SettingsError, vcpus
+from infra.sizing.demand import DAY, Demand
+from infra.sizing.prices import HOURS, SECONDS, usd
 
 MEASURED = Path(__file__).parents[2] / "docs" / "bench" / "service-times.json"
 REGION, ELSEWHERE = "us-central1", "us-east1"
