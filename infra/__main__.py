@@ -25,10 +25,11 @@ def main() -> None:
     try:
         settings = Settings.read(pulumi.get_stack(), _config())
         budgets.check(settings, service_config(settings))
+        outputs = stack.build(settings)
     except SettingsError as error:
         faults = "".join(f"\n  {fault}" for fault in error.faults)
         raise pulumi.RunError(f"Pulumi.{pulumi.get_stack()}.yaml cannot be built:{faults}") from None
-    for name, value in stack.build(settings).exports().items():
+    for name, value in outputs.exports().items():
         pulumi.export(name, value)
 
 

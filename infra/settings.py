@@ -22,6 +22,7 @@ _PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 SHARED_TIERS = ("db-f1-micro", "db-g1-small")
 _TIER = re.compile(r"db-(?:custom-(?P<custom>\d+)-\d+|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/keyRings/[\w-]+/cryptoKeys/[\w-]+")
+_URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -153,6 +154,9 @@ class Monitoring(Section):
 
     emails: list[Email] = Field(default=[], description="addresses that alerts go to")
     pager_emails: list[Email] = Field(default=[], description="addresses that pages go to, of whoever wakes people")
+    runbooks: Annotated[str, _matching(_URL, "must be the address of the folder docs/runbooks")] | None = Field(
+        default=None, description="where docs/runbooks can be read: for the links in alerts"
+    )
     sidecar_image: str | None = Field(
         default=None, description="the Prometheus sidecar, by digest; default: the one tested"
     )

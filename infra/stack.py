@@ -12,11 +12,13 @@ from infra.components.backup import Backup, BackupArgs
 from infra.components.database import SERVICE, Database, DatabaseArgs
 from infra.components.edge import Edge, EdgeArgs
 from infra.components.jobs import Jobs, JobsArgs
+from infra.components.monitoring import Monitoring, MonitoringArgs
 from infra.components.network import Network, NetworkArgs
 from infra.components.registry import Registry, RegistryArgs
 from infra.components.secret_files import SecretFile
 from infra.components.secrets import SecretRef, Secrets, SecretsArgs
 from infra.components.service import Service, ServiceArgs
+from infra.monitoring.cloud.plan import Plan, plan
 from infra.settings import Settings
 
 NAME = "authsvc"
@@ -54,7 +56,11 @@ def build(settings: Settings) -> Outputs:
     """Register the resources of a stack whose settings and budgets were found good, and return its outputs.
 
     Without `authsvc:image` it ends before the service: an empty project has no registry yet that an image could lie in.
+
+    Raises:
+        SettingsError: a rule or a dashboard is not what Google takes; nothing was registered.
     """
+    watched = plan(settings)
     network = Network(NAME, NetworkArgs(settings.project, settings.region, settings.service.extra_regions))
     # No API answers before the project has it on.
     after_apis = _after(network.services)
@@ -98,13 +104,16 @@ def build(settings: Settings) -> Outputs:
     )
     if settings.image is None:
         return outputs
-    return _build_service(settings, settings.image, outputs, network=network, secrets=secrets, after_apis=after_apis)
+    return _build_service(
+        settings, settings.image, outputs, watched, network=network, secrets=secrets, after_apis=after_apis
+    )
 
 
 def _build_service(
     settings: Settings,
     image: str,
     outputs: Outputs,
+    watched: Plan,
     *,
     network: Network,
     secrets: Secrets,
@@ -166,6 +175,7 @@ def _build_service(
         ),
         after_apis,
     )
+    Monitoring(NAME, MonitoringArgs(settings.project, settings.monitoring, watched, public_url), after_apis)
     outputs = replace(outputs, url=service.url, latest_revision=service.latest_revision)
     if settings.domain is None or not settings.edge.enabled:
         return replace(

@@ -99,7 +99,7 @@ class Service(pulumi.ComponentResource):
         self.candidate_url: pulumi.Output[str] = services[args.regions[0]].traffic_statuses.apply(_candidate_url)
         self.register_outputs({"url": self.url, "latest_revision": self.latest_revision})
 
-    def _role(self, role: str, account: gcp.serviceaccount.Account) -> pulumi.Resource:
+    def _role(self, role: str, account: gcp.serviceaccount.Account) -> gcp.projects.IAMMember:
         return gcp.projects.IAMMember(
             f"{self._name}-service-{role.partition('/')[2]}",
             project=self._args.project,

@@ -96,8 +96,9 @@ def dev_command() -> None:
 )
 def migrate(service_role: str | None, service_password_file: Path | None) -> None:
     """Apply the migrations that the database lacks. Several at once take turns."""
-    role = operations.service_role(service_role, service_password_file)
-    applied = migrations.apply(_config(keys_needed=False).database.url, role)
+    database = _config(keys_needed=False).database
+    role = operations.service_role(service_role, service_password_file, database)
+    applied = migrations.apply(database.url, role)
     for name in applied:
         click.echo(f"applied {name}")
     click.echo(f"{len(applied)} applied; the database is current.")

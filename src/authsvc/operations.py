@@ -14,6 +14,7 @@ from typing import Self
 
 import click
 
+from authsvc import config as configuration
 from authsvc import emails, import_files
 from authsvc.app import password_policy
 from authsvc.breached_passwords import BreachedPasswords
@@ -28,7 +29,7 @@ from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import DatabaseUnavailable, InvalidInput, Refusal
-from authsvc.store.database import Database
+from authsvc.store.database import Database, limits
 from authsvc.store.service_roles import ServiceRole
 
 NAME_BYTES = 63
@@ -74,8 +75,10 @@ async def _register(
         await passwords.close()
 
 
-def service_role(name: str | None, password_file: Path | None) -> ServiceRole | None:
+def service_role(name: str | None, password_file: Path | None, settings: configuration.Database) -> ServiceRole | None:
     """Return the role that `authsvc migrate` was told of, with its password; None where it was told of none.
+
+    Behind a pooler its limits are the role's: a session of the service sets none there.
 
     Raises:
         OperationError: the file cannot be read, holds no password, or belongs to no role.
@@ -93,7 +96,7 @@ def service_role(name: str | None, password_file: Path | None) -> ServiceRole | 
         raise OperationError(f"{password_file} cannot be read ({reason}).") from None
     if not password or "\0" in password:
         raise OperationError(f"{password_file} holds no password.")
-    return ServiceRole(name, password)
+    return ServiceRole(name, password, limits(settings) if settings.pooler == "transaction" else {})
 
 
 async def import_users(config: Config, file: Path) -> ImportResult:

@@ -220,12 +220,26 @@ def test_with_a_password_the_role_is_made_and_the_server_never_sees_it(
         connection.execute("drop owned by current_user cascade")
 
 
-def test_a_name_or_a_file_that_cannot_be_is_said(tmp_path: Path) -> None:
-    assert operations.service_role(None, None) is None
+def test_behind_a_pooler_the_limits_of_a_session_are_those_of_the_role(
+    admin: psycopg.Connection, owning_url: DatabaseUrl, config: Config, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("open sesame\n")
+    behind = dataclasses.replace(config.database, pooler="transaction")
+    limits = ["statement_timeout=5000", "lock_timeout=4000", "idle_in_transaction_session_timeout=10000"]
+    for settings, expected in ((config.database, None), (behind, limits)):
+        migrations.apply(owning_url, operations.service_role("serving", password, settings))
+        rows = admin.execute("select rolconfig from pg_roles where rolname = 'serving'").fetchall()
+        assert rows == [(expected,)]
+
+
+def test_a_name_or_a_file_that_cannot_be_is_said(config: Config, tmp_path: Path) -> None:
+    settings = config.database
+    assert operations.service_role(None, None, settings) is None
     empty, real = tmp_path / "empty", tmp_path / "real"
     empty.write_text("\n")
     real.write_text("open sesame\n")
-    assert operations.service_role("serving", real) == ServiceRole("serving", "open sesame")
+    assert operations.service_role("serving", real, settings) == ServiceRole("serving", "open sesame")
     for name, file, sentence in (
         ("", None, "A role has a name of 1 to 63 bytes: give it with --service-role."),
         ("é" * 32, None, "A role has a name of 1 to 63 bytes: give it with --service-role."),
@@ -234,7 +248,7 @@ def test_a_name_or_a_file_that_cannot_be_is_said(tmp_path: Path) -> None:
         ("serving", tmp_path / "none", f"{tmp_path / 'none'} cannot be read (No such file or directory)."),
     ):
         with pytest.raises(OperationError) as refused:
-            operations.service_role(name, file)
+            operations.service_role(name, file, settings)
         assert str(refused.value) == sentence
 
 

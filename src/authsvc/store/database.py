@@ -207,10 +207,14 @@ def _session(settings: config.Database) -> dict[str, Any]:
         # The next statement may meet another server session: nothing is prepared, and nothing set that PgBouncer does
         # not carry along by itself.
         return {"statement_cache_size": 0, "server_settings": basics}
-    limits = {
+    return {"server_settings": {**basics, **limits(settings), "default_transaction_isolation": "read committed"}}
+
+
+def limits(settings: config.Database) -> dict[str, str]:
+    """Return what the server itself ends, in its own terms and in milliseconds: of a session, or of a role."""
+    return {
         "statement_timeout": str(round(settings.statement_seconds * 1000)),
         # The shorter one is told: that it was a lock.
         "lock_timeout": str(round(settings.statement_seconds * 800)),
         "idle_in_transaction_session_timeout": "10000",
     }
-    return {"server_settings": {**basics, **limits, "default_transaction_isolation": "read committed"}}

@@ -5,6 +5,7 @@ docs/configuration.md has the list. Synchronous, as the migrations that this fol
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -42,6 +43,8 @@ class ServiceRole:
 
     name: str
     password: str | None = field(default=None, repr=False)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """What its sessions have set from the start, for where a pooler stands between; only with a password."""
 
     def grant(self, connection: psycopg.Connection) -> None:
         """Let the role do what the service does, and nothing else, in one transaction.
@@ -83,6 +86,10 @@ class ServiceRole:
         verifier = connection.pgconn.encrypt_password(self.password.encode(), self.name.encode(), b"scram-sha-256")
         change = "create role {} login password {}" if found is None else "alter role {} login password {}"
         self._execute(connection, change, self._me, sql.Literal(verifier.decode()))
+        for setting, value in self.limits.items():
+            self._execute(
+                connection, "alter role {} set {} = {}", self._me, sql.Identifier(setting), sql.Literal(value)
+            )
 
     def _take_what_a_managed_server_gave(self, connection: psycopg.Connection) -> None:
         group = sql.Identifier(MANAGED_SUPERUSER)

@@ -37,7 +37,7 @@ def small() -> dict[str, Any]:
         opts=opts,
     )
     project = gcp.organizations.get_project_output(project_id=cloud.PROJECT)
-    return {"uri": service.uri, "url": url, "number": project.number}
+    return {"uri": service.uri, "url": url, "password": password.result, "number": project.number}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_outputs_are_what_dependants_need(recording: Recording) -> None:
     assert recording.outputs["number"] == cloud.PROJECT_NUMBER
     assert recording.outputs["uri"] == "https://service-a1b2c3d-abcdefghij-ew.a.run.app"
     assert recording.outputs["url"].endswith("@10.1.0.2")
-    assert recording.secret_outputs == {"url"}
+    assert recording.secret_outputs == {"url", "password"}
     assert [each.token for each in recording.invokes] == ["gcp:organizations/getProject:getProject"]
 
 

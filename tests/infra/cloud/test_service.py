@@ -281,14 +281,14 @@ def test_the_revision_is_named_after_the_image_and_all_that_makes_the_template(r
     assert first == name(), "the same settings make the same name"
     assert re.fullmatch(r"authsvc-01234567-[0-9a-f]{8}", first)
     assert len(first) <= 63
-    others = [
+    others: list[dict[str, Any]] = [
         {"authsvc:image": f"europe-west1-docker.pkg.dev/p/authsvc/authsvc@sha256:{'89' * 32}"},
         {"authsvc:service": {"settings": {"AUTHSVC_LOG_LEVEL": "warning"}}},
         {"authsvc:service": {"memory": "1Gi"}},
         {"authsvc:service": {"cpuTarget": 0.7}},
         {"authsvc:monitoring": {"sidecarImage": f"example.com/sidecar@sha256:{'ab' * 32}"}},
     ]
-    names = [first, *map(name, others)]
+    names = [first, *(name(each) for each in others)]
     assert len(set(names)) == len(names)
     assert name({"authsvc:rollout": {"percent": 0, "stable": "authsvc-old"}}) == first, "traffic is no part of it"
 
