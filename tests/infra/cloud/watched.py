@@ -7,6 +7,7 @@ import promql_parser
 from infra.monitoring.cloud.expressions import rule_files
 from infra.monitoring.rules import each_rule
 from infra.settings import Settings
+from tests.infra.cloud.cloud import CERTIFICATE
 
 PROD: dict[str, Any] = {
     "gcp:project": "my-company-auth",
@@ -25,6 +26,13 @@ PROD: dict[str, Any] = {
     "authsvc:backup": {"region": "europe-west4"},
     "authsvc:monitoring": {"emails": ["team@example.com"], "pagerEmails": ["pager@example.com"]},
 }
+EXTERNAL: dict[str, Any] = {
+    "engine": "external",
+    "urlSecret": "database-url",
+    "ownerUrlSecret": "owner-url",
+    "caCertificate": CERTIFICATE,
+}
+"""The section of a database that somebody else runs."""
 # The stack's own values stand where the file has samples.
 RECORDS = {rule["record"]: rule["expr"] for rule in each_rule(rule_files().values()) if "record" in rule} | {
     "authsvc_stack:instances:max": "vector(7)",
