@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from drills.stage import ROOT
 
 FOLDERS = ("tests/attacks", "tests/faults", "tests/races")
-LONG = ("--kills", "100")
+LONG = ("--kills", "100", "--timing-samples", "1000")
 """The whole of what the suite has in a short form."""
 
 

@@ -259,5 +259,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pg-bin", help="Folder of the PostgreSQL server binaries to test with.")
     parser.addoption("--model-examples", type=int, help="How many random sequences the model is run through.")
     parser.addoption("--kills", type=int, default=10, help="How often an instance is killed; the whole is 100.")
+    parser.addoption("--timing-samples", type=int, help="How often the time of each login is taken; the whole is 1000.")
     parser.addoption("--fuzz-seconds", type=int, help="How long the API is fuzzed; with other input each time.")
     parser.addoption("--fuzz-examples", type=int, help="How many texts each parser is given; others each time.")
