@@ -181,6 +181,7 @@ DRIP_SECONDS = 0.2
 ENDS = {"half a body": [b"408"], "chunks of a body": [b"408"], "half a body that nobody reads": [b"404"]}
 
 
+@pytest.mark.lasting
 def test_what_drips_is_hung_up_on_and_an_idle_connection_is_kept(served: Running) -> None:
     """DOS-02, ASVS 15.2.2 (slowloris, R-U-Dead-Yet): a byte now and then buys no time, nor does a first good request.
 

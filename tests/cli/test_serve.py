@@ -192,6 +192,7 @@ def test_an_idle_connection_does_not_keep_it_from_ending(served: Running, number
     assert "Traceback" not in served.said
 
 
+@pytest.mark.lasting
 def test_a_client_that_never_ends_its_head_or_its_body_is_hung_up_on(served: Running) -> None:
     """DOS-02. The limits are those of production: 10 seconds."""
     half = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9"

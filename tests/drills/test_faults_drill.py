@@ -25,6 +25,7 @@ def haproxy() -> None:
     pytest.skip(advice)
 
 
+@pytest.mark.lasting
 @pytest.mark.usefixtures("haproxy")
 def test_whatever_fails_no_acknowledgement_is_lost_and_the_service_comes_back(tmp_path: Path) -> None:
     """Each fault fires, and each kind of request comes as fast again as before it; docs/drills/faults.md says how soon.

@@ -185,12 +185,12 @@ async def test_a_pool_that_is_exhausted_is_503_after_the_wait_for_a_connection(
     fallible: Fallible, scene: Scene, log: io.StringIO
 ) -> None:
     """DBF-04: not aiohttp's own 504, and what holds the connections is not disturbed."""
-    async with lasting(locked, fallible), asyncio.TaskGroup() as tasks:
-        for _ in range(4):
-            tasks.create_task(scene.me())
+    async with asyncio.TaskGroup() as tasks, lasting(locked, fallible):
+        holding = [tasks.create_task(scene.me()) for _ in range(4)]
         await until(lambda: asyncio.to_thread(fallible.waiting), 4)
         await assert_unavailable(await scene.me())
         assert '"fault":"pool_exhausted"' in log.getvalue()
+    assert [each.result().status for each in holding] == [200] * 4
     await scene.assert_recovers()
 
 

@@ -46,6 +46,7 @@ class Kills(Play):
             await instance.start()
 
 
+@pytest.mark.lasting
 @pytest.mark.usefixtures("haproxy")
 async def test_kills_lose_nothing_that_was_acknowledged(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

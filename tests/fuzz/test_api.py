@@ -19,6 +19,7 @@ LONG = ("--max-examples", "1000")
 SHORT = ("--phases", "fuzzing,stateful", "--max-examples", "6", "--seed", "1", "--no-shrink")
 
 
+@pytest.mark.lasting
 def test_the_service_answers_whatever_is_sent_as_its_description_says(
     settings: dict[str, str], start: Start, call: Run, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
