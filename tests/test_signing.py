@@ -64,6 +64,17 @@ def test_a_token_says_what_rfc_9068_asks_and_reads_back(clock: FrozenClock, name
     assert token.text not in repr(token)
 
 
+@pytest.mark.parametrize("name, backend", [("EC", "CryptographyECKey"), ("RSA", "CryptographyRSAKey")])
+def test_a_key_is_built_once_and_not_for_each_token(
+    clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, name: str, backend: str
+) -> None:
+    """DOS-12 (CWE-405): to build an RSA key takes longer than to sign with it a dozen times."""
+    keys = load_keys(tokens_of(name))
+    monkeypatch.setattr(f"jose.backends.cryptography_backend.{backend}.__init__", lambda *_given: pytest.fail("built"))
+    texts = [issuer_of(keys, clock).issue(SUBJECT, SESSION).text for _ in range(2)]
+    assert [reader_of(keys, clock).read(text).subject for text in texts] == [SUBJECT] * 2
+
+
 def test_the_lives_of_tokens_differ_by_up_to_a_twentieth_and_end_with_the_session(clock: FrozenClock) -> None:
     issuer = AccessTokenIssuer(load_keys(tokens_of("EC")).signing, ISSUER, "authsvc", 900, clock, SystemEntropy())
     lives = [issuer.issue(SUBJECT, SESSION).expires_in for _ in range(300)]
