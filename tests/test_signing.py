@@ -91,7 +91,7 @@ def test_each_token_has_an_id_of_its_own(clock: FrozenClock) -> None:
 
 @pytest.mark.parametrize("names", [["EC", "RSA"], ["RSA", "EC"], ["EC2", "EC", "RSA"]])
 def test_a_mixed_set_signs_with_its_first_key_and_verifies_with_each(clock: FrozenClock, names: list[str]) -> None:
-    """DEP-11, DEP-12: the library alone fails on these, by their order."""
+    """DEP-11, DEP-12 (RFC 7517): the library alone fails on these, by their order."""
     keys = load_keys(tokens_of(*names))
     assert keys.signing.kid == jwk(names[0])["kid"]
     reader = reader_of(keys, clock)
@@ -144,7 +144,7 @@ def test_a_token_that_was_good_is_verified_once(clock: FrozenClock, counting: tu
 
 
 def test_a_remembered_token_expires_all_the_same(clock: FrozenClock) -> None:
-    """TOK-19, DEP-15: and a clock that was set back is looked at too."""
+    """TOK-19, DEP-15 (ASVS 9.2.1): and a clock that was set back is looked at too."""
     keys = load_keys(tokens_of("EC"))
     reader, token = reader_of(keys, clock), issuer_of(keys, clock).issue(SUBJECT, SESSION).text
     reader.read(token)
@@ -189,7 +189,7 @@ def test_new_keys_forget_what_the_old_ones_verified(clock: FrozenClock, counting
 def test_memory_is_bounded_in_bytes_and_the_oldest_is_forgotten_first(
     clock: FrozenClock, counting: tuple[KeySet, CountingKey]
 ) -> None:
-    """DOS-14."""
+    """DOS-14 (ASVS 14.2.2)."""
     keys, counter = counting
     issuer = issuer_of(keys, clock)
     tokens = [issuer.issue(SUBJECT, SESSION).text for _ in range(8)]

@@ -105,7 +105,7 @@ def test_it_waits_for_a_database_that_is_not_there_yet(
     "path, admin", [("/livez", False), ("/readyz", False), ("/metrics", False), ("/", True), ("/api/auth/me", True)]
 )
 def test_no_route_of_one_port_is_on_the_other(served: Running, path: str, *, admin: bool) -> None:
-    """MET-03."""
+    """MET-03 (ASVS 13.4.5)."""
     assert served.ask(path, admin=admin).status == 404
     assert served.ask(path, admin=not admin).status != 404
 
@@ -291,7 +291,7 @@ def own_server(tmp_path: Path) -> Iterator[embedded.Server]:
 def test_the_log_of_a_whole_session_is_json_with_the_request_ids_and_holds_no_secret(
     settings: dict[str, str], start: Start, own_server: embedded.Server
 ) -> None:
-    """LGX-01, LGX-06."""
+    """LGX-01, LGX-06 (ASVS 14.2.4)."""
     settings |= {"AUTHSVC_DATABASE_URL": own_server.url, "AUTHSVC_LOG_LEVEL": "debug"}
     running = start("serve", settings=settings)
     running.until_it_says(READY)

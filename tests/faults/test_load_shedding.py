@@ -157,7 +157,7 @@ class TestPatientQueue:
     async def test_a_hundred_who_hung_up_cost_no_hash(
         self, client: Client, admin: Client, gate: Gate, crowd: Crowd, token: str
     ) -> None:
-        """DOS-01, PWD-10: aiohttp lets their handlers run to the end; the hashes are never begun."""
+        """DOS-01, PWD-10 (ASVS 15.2.2): aiohttp lets their handlers run to the end; the hashes are never begun."""
         assert token
         asked = asyncio.get_running_loop().create_task(log_in(client))
         await until(lambda: pending(admin), 1)
@@ -244,7 +244,7 @@ async def test_a_full_queue_is_told_before_the_database_is_asked(
 async def test_who_hung_up_leaves_the_place_to_others(
     client: Client, admin: Client, gate: Gate, crowd: Crowd, token: str
 ) -> None:
-    """DOS-01: a single client could else keep everybody out, at no cost: send, hang up, send again."""
+    """DOS-01 (ASVS 15.2.2): a single client could else keep everybody out, at no cost: send, hang up, send again."""
     assert token
     before = connections(client)
     assert (await full(client, crowd)).status == 503
