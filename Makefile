@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
+INFRA_READY := $(VENV)/.infra-ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKS := requirements
 # How many tests run at once; `auto`: one a core. One more than there are cores keeps them busy while tests wait.
@@ -16,10 +17,10 @@ WORKERS ?= auto
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help run rules dashboards test fuzz check audit bench observe drill-faults drill-alerts image-test lock format clean
+.PHONY: help run infra capacity rules dashboards test fuzz check audit bench observe compose drill-faults drill-alerts image-test infra-snapshot infra-preview lock format clean
 
 help: ## Print this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -67,6 +68,9 @@ bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash 
 	@./bench/install-wrk
 	@$(BIN)/python -m bench $(ARGS)
 
+capacity: $(DEV_READY) ## Write the tables of docs/scaling.md anew, by docs/bench/service-times.json
+	@$(BIN)/python -m infra.capacity --write
+
 rules: $(DEV_READY) ## Make infra/monitoring/rules/objectives.yml of infra/monitoring/objectives.yml
 	@$(BIN)/python -m infra.monitoring
 
@@ -85,18 +89,37 @@ observe: $(DEV_READY) ## Serve beside a Prometheus and an Alertmanager, with a l
 	@./tests/install-prometheus 2>/dev/null
 	@exec $(BIN)/python -m drills.observe $(ARGS)
 
+compose: $(DEV_READY) ## With Docker: the service, Prometheus, Alertmanager and Grafana with its dashboards
+	@$(BIN)/python -m infra.local
+	@exec docker compose --file infra/local/compose.yaml up --build $(ARGS)
+
 drill-alerts: $(DEV_READY) ## Break things, and see who is told, and how soon (10 minutes); writes docs/drills/alerts.md
 	@./tests/install-prometheus 2>/dev/null
 	@$(BIN)/python -m drills.alerts --write $(ARGS)
 
+# An engineer's machine needs neither the linters nor the browser driver to deploy.
+$(INFRA_READY): requirements/infra.txt $(RUN_READY)
+	@echo "Installing what pulumi needs from requirements/infra.txt …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/infra.txt
+	@touch $@
+
+infra: $(INFRA_READY) ## Install what `pulumi up` needs in infra/, into .venv; then read infra/README.md
+
 image-test: $(DEV_READY) ## Build the Dockerfile and run the image read-only, without capabilities
 	@./tests/image-test
+
+infra-snapshot: $(DEV_READY) ## Write tests/infra/cloud/golden/*.yaml anew: every resource of both stacks, for review
+	@$(BIN)/python -m tests.infra.cloud.golden
+
+infra-preview: $(DEV_READY) ## A real pulumi preview of both stacks (needs the CLI; ARGS="-c gcp:project=… -c gcp:region=…")
+	@./infra/preview $(ARGS)
 
 lock: $(DEV_READY) ## Bring requirements/*.txt up to date with pyproject.toml (UPGRADE=1 takes new versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --extra embedded --extra otel --group dev --output-file $(LOCKS)/dev.txt
 	@$(COMPILE) --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service.txt
 	@$(COMPILE) --extra otel --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/service-otel.txt
 	@$(COMPILE) --extra embedded --constraint $(LOCKS)/dev.txt --group run --output-file $(LOCKS)/run.txt
+	@$(COMPILE) --constraint $(LOCKS)/dev.txt --group infra --group run --output-file $(LOCKS)/infra.txt
 
 format: $(DEV_READY) ## Format Python and templates
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench import accesses, logins, refreshes, revocations, scrapes
+from bench import accesses, costs, logins, refreshes, revocations, scrapes
 from bench.report import Figure, say
 from bench.stage import Effort, Stage
 
@@ -24,6 +24,7 @@ CASES = {
     "h": revocations.logout_seen_elsewhere,
     "i": revocations.verify_with_a_million,
     "j": scrapes.scrape,
+    "k": costs.costs,
 }
 
 
@@ -34,7 +35,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of each pair (default 3)")
     parser.add_argument("--only", default="".join(CASES), help=f"letters of the cases (default {''.join(CASES)})")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--write", action="store_true", help=f"keep what (k) measured in {costs.FILE.name}")
     options = parser.parse_args()
+    if options.write and "k" not in options.only:
+        parser.error("--write keeps what (k) measures: add k to --only")
     figures: list[Figure] = []
     with Stage.up(Effort(options.seconds, options.rounds)) as stage:
         for letter in options.only:
@@ -47,6 +51,9 @@ def main() -> None:
         print(each.line())
     if options.json:
         options.json.write_text(json.dumps([vars(each) for each in figures], indent=2) + "\n")
+    if options.write:
+        costs.keep()
+        print(f"\nwritten: {costs.FILE}; now bring docs/scaling.md up to date with `make capacity`")
     sys.exit(not all(each.met for each in figures))
 
 

@@ -73,11 +73,15 @@ def _rate(stage: Stage, instance: Instance, path: str) -> float:
     return wrk.run(f"{instance.url}{path}", clients=32, seconds=stage.effort.seconds, header=stage.bearer).rate
 
 
-def _tokens(stage: Stage, name: str, number: int) -> str:
+def issuer(stage: Stage) -> AccessTokenIssuer:
+    """Return who signs as the stage's instances do."""
     key = key_sets.read_key_set(stage.keys).signing
-    entropy = SystemEntropy()
-    issuer = AccessTokenIssuer(key, ISSUER, AUDIENCE, LIFETIME_SECONDS, SystemClock(), entropy)
+    return AccessTokenIssuer(key, ISSUER, AUDIENCE, LIFETIME_SECONDS, SystemClock(), SystemEntropy())
+
+
+def _tokens(stage: Stage, name: str, number: int) -> str:
+    entropy, signer = SystemEntropy(), issuer(stage)
     path = stage.folder / name
     with path.open("w") as file:
-        file.writelines(f"{issuer.issue(entropy.new_id(), entropy.new_id()).text}\n" for _ in range(number))
+        file.writelines(f"{signer.issue(entropy.new_id(), entropy.new_id()).text}\n" for _ in range(number))
     return json.dumps(str(path))[1:-1]

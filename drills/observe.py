@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 import uvloop
 
 from drills import stage
-from drills.alerts.monitoring import Addresses, missing, watching
+from drills.alerts.monitoring import Addresses, watching
 from drills.alerts.people import living
 from drills.alerts.receiver import Receiver, Told
 from drills.ending import end_in_order
 from drills.stage import Instance, StageError
+from infra.local.programs import missing
 
 PEOPLE = 5
 PAUSE_SECONDS = 1.5
@@ -56,7 +57,7 @@ async def observe(options: argparse.Namespace, given: Mapping[str, str]) -> None
         stack.push_async_callback(stage.stop, instance)
         await instance.start()
         await stack.enter_async_context(Receiver(on_change=_tell).listening(options.receiver_port))
-        monitored = watching(folder / "monitoring", addresses, factor=float(options.factor))
+        monitored = watching(folder / "monitoring", addresses, factor=float(options.factor), dashboards=options.grafana)
         people = living(instance.url, PEOPLE, pause_seconds=PAUSE_SECONDS, seed=f"observer-{os.getpid()}")
         await stack.enter_async_context(people)
         await stack.enter_async_context(monitored)
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument(
         "--factor", type=Fraction, default=Fraction(1), help="all windows times this: 1/60, to see alerts soon"
     )
+    parser.add_argument("--grafana", metavar="URL", help="where Grafana is, for the links of alerts")
     for name, port in (
         ("prometheus", PROMETHEUS_PORT),
         ("alertmanager", ALERTMANAGER_PORT),

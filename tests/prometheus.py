@@ -49,10 +49,15 @@ def comments(text: bytes, kind: str) -> dict[str, str]:
     return {name: rest for word, name, rest in COMMENT.findall(text.decode()) if word == kind}
 
 
-def promtool(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[str]":
-    """Run promtool, of the machine or of tests/install-prometheus."""
-    path = shutil.which("promtool") or shutil.which(UNPACKED / "promtool")
+def tool(name: str) -> str:
+    """Return the path of a program, of the machine or of tests/install-prometheus."""
+    path = shutil.which(name) or shutil.which(UNPACKED / name)
     if path is None:
-        pytest.fail("promtool is missing: run ./tests/install-prometheus")
-    done = subprocess.run([path, *arguments], input=stdin, capture_output=True, check=False)
+        pytest.fail(f"{name} is missing: run tests/install-prometheus.")
+    return path
+
+
+def promtool(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[str]":
+    """Run promtool."""
+    done = subprocess.run([tool("promtool"), *arguments], input=stdin, capture_output=True, check=False)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

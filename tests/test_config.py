@@ -51,6 +51,11 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
     assert config.database.url.reveal() == URL
 
 
+def test_the_largest_number_that_a_setting_takes_is_taken() -> None:
+    config = Config.read({**LEAST, "AUTHSVC_DATABASE_CAPACITY_BYTES": "9007199254740992"})
+    assert config.database.capacity_bytes == 2**53
+
+
 def test_the_public_url_follows_the_port_and_the_issuer_follows_the_public_url() -> None:
     assert Config.read({**LEAST, "AUTHSVC_PORT": "80"}).http.public_url == "http://127.0.0.1:80"
     config = Config.read({**LEAST, "AUTHSVC_PUBLIC_URL": "https://Auth.Example.com/"})

@@ -46,6 +46,21 @@ def test_these_database_urls_are_taken_as_they_are(url: str) -> None:
     assert Config.read({**LEAST, "AUTHSVC_DATABASE_URL": url}).database.url.reveal() == url
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://%ff@localhost/auth",
+        "postgresql://ada:50%a4@localhost/auth",
+        "postgresql://localhost/%00",
+        "postgresql:///auth?user=%00",
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_before_a_driver_meets_them(url: str) -> None:
+    assert faults_with("AUTHSVC_DATABASE_URL", url) == [
+        "AUTHSVC_DATABASE_URL has percent-encoded bytes that are no text: a % of a password is written %25."
+    ]
+
+
 VERIFIED = "postgresql://ada@db.example.com/auth?sslmode=verify-full"
 
 

@@ -268,6 +268,7 @@ def test_lines_that_the_output_does_not_take_are_counted_when_it_takes_them_agai
             structlog.get_logger().info("y")
             while b"count" not in path.read_bytes():
                 time.sleep(0.001)
+            assert logs.lines_lost() == 3
     said = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["event"], line.get("count")) for line in said] == [("y", None), ("log lines lost", 3)]
 

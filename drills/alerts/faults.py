@@ -14,7 +14,8 @@ from drills.beside import beside
 STORM = 100
 STORM_PAUSE_SECONDS = 0.5
 GUESSES_A_SECOND = 20
-STOLEN = 12
+# So many log in again and again that even a busy machine hashes for all of them: what is broken here is another thing.
+STOLEN = 4
 REPLAY_PAUSE_SECONDS = 0.3
 
 _numbers = count(1 << 20)

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from drills.alerts.monitoring import Monitoring
 from drills.alerts.play import Outcome, Strike
 from drills.alerts.receiver import Told
+from infra.monitoring.rules import scaled_expression
 
-WINDOW = "5s"
-STEP_SECONDS = 1.0
+WINDOW = "5m"
+STEP_SECONDS = 60.0
+"""Both at a factor of 1, as the windows of the rules are."""
 PAGE, TICKET = "#c0392b", "#e0a030"
 BLUE, GREEN, ORANGE, PURPLE, GREY = "#1f6fb4", "#2e8b57", "#d9772b", "#7b4fa3", "#5f6b76"
 STYLE: dict[Any, Any] = {
@@ -30,6 +32,9 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
+
+Points = tuple[list[float], list[float]]
+"""Moments, in seconds since the drill's beginning, and values."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,10 @@ PANELS = (
     ),
     Panel(
         "Age of the revocation feed", "seconds",
-        (Line("age", "max(authsvc_revocations_age_seconds)", BLUE),), (5, "RevocationFeedStale"),
+        (
+            Line("age", "max(authsvc_revocations_age_seconds)", BLUE),
+            Line("RevocationFeedStale above", "min(authsvc_revocations_stale_seconds)", PAGE, "--"),
+        ),
     ),
     Panel(
         "Abuse", "per second",
@@ -117,9 +125,14 @@ PANELS = (
 
 
 async def draw(path: Path, monitoring: Monitoring, outcome: Outcome) -> None:
-    """Ask Prometheus for each panel, and write the picture."""
+    """Ask Prometheus for each panel, and write the picture; its windows are as much shorter as those of the rules."""
+    step = STEP_SECONDS * outcome.factor
     found = {
-        line.query: await monitoring.series(line.query, outcome.began, outcome.ended, STEP_SECONDS)
+        line: _points(
+            await monitoring.series(scaled_expression(line.query, outcome.factor), outcome.began, outcome.ended, step),
+            outcome.began,
+            step,
+        )
         for panel in PANELS
         for line in panel.lines
     }
@@ -129,7 +142,7 @@ async def draw(path: Path, monitoring: Monitoring, outcome: Outcome) -> None:
         figure = Figure(figsize=(12, 1.75 * sum(heights)), facecolor="white", layout="constrained")
         axes: Sequence[Axes] = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         for axis, panel in zip(axes, PANELS, strict=False):
-            _draw_panel(axis, panel, found, outcome.began)
+            _draw_panel(axis, panel, found)
         _draw_told(axes[-1], told, outcome)
         for axis in axes:
             _shade(axis, outcome)
@@ -139,11 +152,11 @@ async def draw(path: Path, monitoring: Monitoring, outcome: Outcome) -> None:
         figure.savefig(path, dpi=110)
 
 
-def _draw_panel(axis: Axes, panel: Panel, found: Mapping[str, list[dict[str, Any]]], began: float) -> None:
+def _draw_panel(axis: Axes, panel: Panel, found: Mapping[Line, Points]) -> None:
     axis.set_title(panel.title)
     axis.set_ylabel(panel.unit)
     for line in panel.lines:
-        moments, values = _points(found[line.query], began)
+        moments, values = found[line]
         axis.plot(moments, values, line.style, color=line.colour, linewidth=1.4, label=line.name)
     if panel.limit:
         value, name = panel.limit
@@ -152,13 +165,13 @@ def _draw_panel(axis: Axes, panel: Panel, found: Mapping[str, list[dict[str, Any
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def _points(series: Sequence[dict[str, Any]], began: float) -> tuple[list[float], list[float]]:
+def _points(series: Sequence[dict[str, Any]], began: float, step: float) -> Points:
     """Return moments and values of the first series; NaN in each gap, so that no line is drawn through it."""
     moments: list[float] = []
     values: list[float] = []
     for moment, value in series[0]["values"] if series else []:
-        if moments and moment - began - moments[-1] > 1.5 * STEP_SECONDS:
-            moments.append(moments[-1] + STEP_SECONDS)
+        if moments and moment - began - moments[-1] > 1.5 * step:
+            moments.append(moments[-1] + step)
             values.append(float("nan"))
         moments.append(moment - began)
         values.append(float(value))

@@ -16,8 +16,8 @@ Written by `make drill-alerts` on {machine}.
 
 {people} people look at their account, renew and log in at one instance on one PostgreSQL; a real Prometheus and a real
 Alertmanager watch it by [the rules](../../infra/monitoring/rules) and call a webhook. Then something breaks for real.
-Every window, wait and interval of the rules, of [the scrapes](../../infra/monitoring/local/prometheus.yml) and of
-[the notifications](../../infra/monitoring/local/alertmanager.yml) is {factor} of what it is in production; thresholds
+Every window, wait and interval of the rules, of [the scrapes](../../infra/local/prometheus.yml) and of
+[the notifications](../../infra/local/alertmanager.yml) is {factor} of what it is in production; thresholds
 are the same. So a time here is about {times:g} times as long in production, but for what a threshold takes: the feed is
 stale after 5 seconds in both.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from authsvc.metrics import REQUEST_BUCKETS
 from infra.monitoring.rules import Rules
 
 KINDS = ("availability", "latency", "feed")
@@ -89,7 +90,8 @@ class Objective:
 
     def _bad(self, function: str, window: str) -> str:
         if self.kind == "latency":
-            buckets = f'{self._labels},status=~"2xx|3xx",le="{self.what["seconds"]}"'
+            # As the service spells it: `1` would be another series than its `1.0`.
+            buckets = f'{self._labels},status=~"2xx|3xx",le="{float(self.what["seconds"])}"'
             quick = f"authsvc_http_request_duration_seconds_bucket{{{buckets}}}"
             return f"sum({function}({self._all}[{window}])) - sum({function}({quick}[{window}]))"
         # A counter that does not exist has not counted anything.
@@ -128,6 +130,11 @@ def _objective(given: dict[str, Any], least_bad: int) -> Objective:
     _expect(name, given, {"name", "alert", "promise", "target", kind})
     asked = {"availability": {"method", "routes"}, "latency": {"method", "routes", "seconds"}, "feed": {"seconds"}}
     _expect(f"{name}: {kind}", given[kind], asked[kind])
+    if kind == "latency" and given[kind]["seconds"] not in REQUEST_BUCKETS:
+        buckets = ", ".join(f"{bound:g}" for bound in REQUEST_BUCKETS)
+        raise ObjectivesError(
+            f"{name}: latency: seconds {given[kind]['seconds']} is no bucket of the histogram: take one of {buckets}."
+        )
     target = Decimal(str(given["target"]))
     # Whoever burns at the highest rate must be able to: a budget of 10 % cannot burn 14.4 times too fast.
     if not 0 < (1 - target) * Decimal(BURNS[0].rate) < 1:

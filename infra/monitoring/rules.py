@@ -75,8 +75,19 @@ def scaled(rules: Rules, factor: float) -> Rules:
         _change(group, ("interval",), lambda duration: scaled_duration(duration, factor))
         for rule in group["rules"]:
             _change(rule, ("for", "keep_firing_for"), lambda duration: scaled_duration(duration, factor))
-            _change(rule, ("expr",), lambda expression: _scaled_times(expression, factor))
+            _change(rule, ("expr",), lambda expression: scaled_expression(expression, factor))
     return changed
+
+
+def scaled_expression(expression: str, factor: float) -> str:
+    """Return an expression with every window and offset times `factor`."""
+
+    def times(match: re.Match[str]) -> str:
+        if match["quoted"]:
+            return match[0]
+        return _DURATION.sub(lambda duration: scaled_duration(duration[0], factor), match[0])
+
+    return _TIMES.sub(times, expression)
 
 
 def scaled_duration(duration: str, factor: float) -> str:
@@ -121,7 +132,8 @@ def linked(
     """
     changed = deepcopy(rules)
     for rule in each_rule([changed]):
-        annotations = rule.get("annotations", {})
+        # A copy: rules of one file may share theirs, by an anchor.
+        annotations = dict(rule.get("annotations", {}))
         if runbooks and "runbook_url" in annotations:
             annotations["runbook_url"] = f"{runbooks.rstrip('/')}/{Path(annotations['runbook_url']).name}"
         if dashboards and "dashboard" in annotations:
@@ -129,20 +141,13 @@ def linked(
             number = (panels or {}).get(name)
             view = "" if number is None else f"?viewPanel={number}"
             annotations["dashboard"] = f"{dashboards.rstrip('/')}/d/{name.partition('/')[0]}{view}"
+        if annotations:
+            rule["annotations"] = annotations
     return changed
 
 
 def _change(where: dict[str, Any], keys: Iterable[str], change: Callable[[str], str]) -> None:
     where.update({key: change(where[key]) for key in keys if key in where})
-
-
-def _scaled_times(expression: str, factor: float) -> str:
-    def times(match: re.Match[str]) -> str:
-        if match["quoted"]:
-            return match[0]
-        return _DURATION.sub(lambda duration: scaled_duration(duration[0], factor), match[0])
-
-    return _TIMES.sub(times, expression)
 
 
 def _replaced(expression: str, recorded: dict[str, str]) -> str:
@@ -155,7 +160,7 @@ def _replaced(expression: str, recorded: dict[str, str]) -> str:
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as such, and each value anew: no anchors."""
 
-    def ignore_aliases(self, _data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the parent's word
         return True
 
 

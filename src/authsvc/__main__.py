@@ -23,6 +23,7 @@ from authsvc.installations import EmbeddedError
 from authsvc.passwords import choose_threads
 from authsvc.server import ServerError, run
 from authsvc.store import migrations
+from authsvc.store.service_roles import ServiceRoleError
 from authsvc.web.origins import client_address
 
 ALGORITHMS = click.Choice(["ES256", "RS256"])
@@ -39,7 +40,13 @@ def main() -> None:
         for fault in error.faults:
             click.echo(f"  - {fault}", err=True)
         sys.exit(EX_CONFIG)
-    except (ServerError, EmbeddedError, migrations.MigrationError, operations.OperationError) as error:
+    except (
+        ServerError,
+        EmbeddedError,
+        migrations.MigrationError,
+        ServiceRoleError,
+        operations.OperationError,
+    ) as error:
         _fail(str(error))
 
 
@@ -48,8 +55,9 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
-def _config(environ: Mapping[str, str] | None = None) -> Config:
-    config = Config.read(os.environ if environ is None else environ, check_keys=key_sets.read_key_set)
+def _config(environ: Mapping[str, str] | None = None, *, keys_needed: bool = True) -> Config:
+    given = os.environ if environ is None else environ
+    config = Config.read(given, check_keys=key_sets.read_key_set, keys_needed=keys_needed)
     logs.configure(config.logging.format, config.logging.level, google_project=config.logging.google_project)
     return config
 
@@ -79,12 +87,23 @@ def dev_command() -> None:
 
 
 @cli.command()
-def migrate() -> None:
+@click.option("--service-role", metavar="NAME", help="Let this role do what `authsvc serve` needs, and no more.")
+@click.option(
+    "--service-password-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Create that role where there is none, with the password in this file; else give it that password.",
+)
+def migrate(service_role: str | None, service_password_file: Path | None) -> None:
     """Apply the migrations that the database lacks. Several at once take turns."""
-    applied = migrations.apply(_config().database.url)
+    database = _config(keys_needed=False).database
+    role = operations.service_role(service_role, service_password_file, database)
+    applied = migrations.apply(database.url, role)
     for name in applied:
         click.echo(f"applied {name}")
     click.echo(f"{len(applied)} applied; the database is current.")
+    if role:
+        click.echo(f"{role.name} may do what the service needs.")
 
 
 @cli.command()

@@ -284,11 +284,13 @@ class Config:
     development: Development
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], check_keys: Callable[[str], object] = str) -> Self:
+    def read(
+        cls, environ: Mapping[str, str], check_keys: Callable[[str], object] = str, *, keys_needed: bool = True
+    ) -> Self:
         """Return the configuration that the variables of `environ` describe.
 
         A secret or a URL can stand in a file that `NAME_FILE` names. `check_keys` looks into the JWK set and raises
-        ValueError with a sentence (the library that can is on a higher floor).
+        ValueError with a sentence (the library that can is on a higher floor). Who signs nothing need not have keys.
 
         Raises:
             ConfigError: with one sentence for every fault there is.
@@ -303,7 +305,7 @@ class Config:
         http, tokens, database = sections["http"], sections["tokens"], sections["database"]
         http["public_url"] = http["public_url"] or f"http://127.0.0.1:{http['port']}"
         tokens["issuer"] = tokens["issuer"] or http["public_url"]
-        faults += _faults_of_keys(given, tokens["keys"], check_keys)
+        faults += _faults_of_keys(given, tokens["keys"], check_keys, keys_needed=keys_needed)
         if database["url"] is None and not any(fault.startswith("AUTHSVC_DATABASE_URL") for fault in faults):
             faults.append("AUTHSVC_DATABASE_URL is missing: give postgresql://user:password@host:5432/name.")
         if http["port"] == http["admin_port"] is not None:
@@ -367,10 +369,12 @@ def _read_one(setting: Setting, values: dict[str, str], faults: list[str]) -> ob
     return None
 
 
-def _faults_of_keys(environ: Mapping[str, str], keys: object, check_keys: Callable[[str], object]) -> Iterator[str]:
+def _faults_of_keys(
+    environ: Mapping[str, str], keys: object, check_keys: Callable[[str], object], *, keys_needed: bool
+) -> Iterator[str]:
     names = ("AUTHSVC_JWT_KEYS", "AUTHSVC_JWT_SECRET")
     match sum(not environ.keys().isdisjoint({name, f"{name}_FILE"}) for name in names):
-        case 0:
+        case 0 if keys_needed:
             yield "AUTHSVC_JWT_KEYS (ES256, RS256) or AUTHSVC_JWT_SECRET (HS256) is needed: set exactly one of them."
         case 2:
             yield "AUTHSVC_JWT_KEYS and AUTHSVC_JWT_SECRET are both set: keep one."

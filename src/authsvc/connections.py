@@ -8,14 +8,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
 from authsvc.web.middleware import MALFORMED
 
 MAX_LINE_BYTES = 4096
 MAX_FIELD_BYTES = 8190
+# Of a head that has not ended: the parser bounds each field and their number, 1 MiB together, and holds it twice.
+MAX_HEAD_BYTES = 32 * 1024
 # Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
 KEEPALIVE_SECONDS = 75
 # For the head of a request, from the connection or from the head's first bytes on.
@@ -25,14 +28,17 @@ TAKE_SECONDS = 30
 # What a client still sends after its answer is read and thrown away, that the answer is not lost to a reset.
 LINGER_SECONDS = 2
 
+# No head can go on with it: the parser refuses the head as it refuses any that is malformed.
+_NO_HTTP = b"\0"
+
 Handle = Callable[[Any], Awaitable[web.StreamResponse]]
 
 
 class Connections:
     """The open connections of one port, at most `limit`.
 
-    Beyond it those that wait for a request give way, the one that waits longest first; where all are busy the newcomer
-    is hung up on.
+    Beyond it those that wait for their client give way, the one that waits longest first: for a request, for the rest
+    of its body, or to have an answer taken. Where none does the newcomer is hung up on.
     """
 
     def __init__(self, limit: int) -> None:
@@ -48,10 +54,10 @@ class Connections:
     def accept(self, server: web.Server) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         if len(self._open) >= self._limit:
-            idle = next((each for each in self._waiting if each.idle), None)
-            if idle is None:
+            waiting = next((each for each in self._waiting if each.waits_for_its_client), None)
+            if waiting is None:
                 return _HungUp()
-            idle.hang_up()
+            waiting.hang_up()
         return Connection(server, self)
 
     def opened(self, connection: "Connection") -> None:
@@ -64,13 +70,19 @@ class Connections:
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
-    def asks(self, connection: "Connection") -> None:
-        """Let a connection not give way: its request is being answered."""
+    def asks(self, connection: "Connection", body: StreamReader) -> None:
+        """Let a connection not give way while its request is being answered, once the `body` has come."""
         connection.end_of_head()
         self._waiting.pop(connection, None)
+        if not body.is_eof():
+            connection.body = body
+            self._waiting[connection] = None
+            body.on_eof(partial(self._has_come, connection, body))
 
     def waits(self, connection: "Connection") -> None:
         """Let a connection give way again, after all that wait already."""
+        connection.body = None
+        self._waiting.pop(connection, None)
         if connection in self._open:
             self._waiting[connection] = None
 
@@ -91,6 +103,11 @@ class Connections:
             self._none_in_flight.clear()
             await self._none_in_flight.wait()
 
+    def _has_come(self, connection: "Connection", body: StreamReader) -> None:
+        if connection.body is body:
+            connection.body = None
+            self._waiting.pop(connection, None)
+
 
 class Connection(web.RequestHandler):
     """One connection of a client."""
@@ -110,6 +127,16 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._head: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
+        # Bytes of a head that has not ended, and the body of the last head that has.
+        self._unended = 0
+        self._last_body: StreamReader = EMPTY_PAYLOAD
+        self.body: StreamReader | None = None
+        """Of the request that is being answered, where not all of it has come."""
+
+    @property
+    def waits_for_its_client(self) -> bool:
+        """Whether it is the client that has to do something now."""
+        return self.idle or self.body is not None or self._taking is not None
 
     @property
     def idle(self) -> bool:
@@ -130,10 +157,34 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Give a later head its time, from its first bytes on: what comes while a request is answered is a body's."""
+        """Bound a head and the trailers of a body, and give a later head its time, from its first bytes on.
+
+        Theirs are the bytes that bring neither a whole head nor any of a body. Whole requests that wait for their turn
+        pause the reading, since they are kept, too.
+        """
+        before = self._request_count, self._last_body.total_bytes
         super().data_received(data)
+        has_come = before != (self._request_count, self._last_body.total_bytes)
+        if self._messages:
+            self._last_body = self._messages[-1][1]
+            if self._waiter is None:
+                self._pause_reading_for_buffer()
+        if has_come or self._buffer_paused:
+            self._unended = 0
+        elif (unended := self._unended + len(data)) <= MAX_HEAD_BYTES:
+            self._unended = unended
+        elif self._last_body.is_eof():
+            self._unended = 0
+            super().data_received(_NO_HTTP)
+        else:
+            self.hang_up()
         if self._head is None and self.idle:
             self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
+
+    def _resume_reading_if_drained(self) -> None:
+        """Read on once no request waits for its turn. aiohttp does from 16 on, of up to 64 KiB each."""
+        if not self._messages:
+            super()._resume_reading_if_drained()
 
     def end_of_head(self) -> None:
         """Stop the clock of the head that has come."""
@@ -188,5 +239,5 @@ class _HungUp(asyncio.Protocol):
     """A connection that nobody has a hand free for."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a TCP socket
-        transport.abort()
+        # Not asked for its class: uvloop's transports are none of asyncio's.
+        cast("asyncio.Transport", transport).abort()

@@ -149,9 +149,10 @@ def variable(name: str, parse: Callable[[str], object], default: str | None, hel
 
 def integer(low: int, high: int) -> Callable[[str], int]:
     """Return the reader of a whole number."""
+    most_digits = max(12, len(str(high)))  # far fewer than int() takes
 
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):  # noqa: PLR2004 - far fewer digits than int() takes
+        if not (text.isascii() and text.isdigit() and len(text) <= most_digits and low <= int(text) <= high):
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(text)
 
@@ -329,6 +330,9 @@ def database_url(text: str) -> DatabaseUrl:
     # An @ in the path: the password holds a slash that is not percent-encoded.
     if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/") or "@" in parts.path:
         raise ValueError("must be a URL like postgresql://user:password@host:5432/name")
+    # What is no UTF-8 becomes U+FFFD; the drivers would meet it at each connection, psycopg with a traceback.
+    if not {"\0", "\ufffd"}.isdisjoint(unquote(text)):
+        raise ValueError("has percent-encoded bytes that are no text: a % of a password is written %25")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(query.keys() - URL_PARAMETERS):
         raise ValueError(f"has a parameter that is none of {', '.join(sorted(URL_PARAMETERS))}: take {unknown[0]} out")

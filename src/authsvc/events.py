@@ -49,6 +49,22 @@ class UserRegistered(Event):
 
 
 @dataclass(frozen=True)
+class RegistrationOfTakenAddress(Event):
+    """No account was opened, since there is one with this address. Its owner did nothing: it is in no journal."""
+
+    tag: ClassVar[str] = "user:register:taken"
+    quiet: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class RegistrationFailed(Event):
+    """No account was opened, since its password would be the address, or is known from breaches."""
+
+    tag: ClassVar[str] = "user:register:failure"
+    quiet: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class UserImported(Event):
     """An operator opened an account with the hash that it had elsewhere."""
 

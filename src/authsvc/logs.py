@@ -218,9 +218,7 @@ class _Writer:
         if self._lines.qsize() < MAX_WAITING:
             self._lines.put(line)
             return
-        with self._counting:
-            self._lost += 1
-            self.lost_in_all += 1
+        self._count_lost(1)
 
     def close(self) -> None:
         """Wait until all is written, but not for ever."""
@@ -232,12 +230,16 @@ class _Writer:
         while not is_over:
             lines, is_over = self._gathered()
             if not self._is_written(lines):
-                with self._counting:
-                    self._lost += len(lines)
+                self._count_lost(len(lines))
             elif self._lost and self._lines.empty():
                 with self._counting:
                     lost, self._lost = self._lost, 0
                 structlog.get_logger().warning("log lines lost", count=lost)
+
+    def _count_lost(self, lines: int) -> None:
+        with self._counting:
+            self._lost += lines
+            self.lost_in_all += lines
 
     def _gathered(self) -> tuple[list[str], bool]:
         """Wait for a line; return it with what came soon after, and whether that was all."""

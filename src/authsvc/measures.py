@@ -44,6 +44,8 @@ def measure_tokens(metrics: Metrics, reader: AccessTokenReader, revocations: Rev
     metrics.gauge("authsvc_revocations", "Ended sessions known to this instance.", lambda: len(revocations))
     help_ = "Time since the database last said which sessions ended."
     metrics.gauge("authsvc_revocations_age_seconds", help_, revocations.age)
+    help_ = "Age beyond which the database decides about each access token."
+    metrics.gauge("authsvc_revocations_stale_seconds", help_, lambda: revocations.stale_seconds)
     help_ = "Looks at which sessions ended."
     metrics.counters("authsvc_revocation_reads_total", help_, "outcome", revocations.reads)
     help_ = "Whether the last look of the feed of ended sessions reached the database: 1 or 0."
@@ -79,7 +81,11 @@ def measure_database(
 def measure_process(metrics: Metrics, watched: Runtime) -> None:
     """Measure the process, its interpreter and its event loop."""
     metrics.histogram("authsvc_event_loop_lag_seconds", "How late a timer of the event loop was.", watched.lag)
-    metrics.counter("authsvc_log_lines_lost_total", "Log lines that nobody took in time.", logs.lines_lost)
+    metrics.counter(
+        "authsvc_log_lines_lost_total",
+        "Log lines that nobody took in time, or that could not be written.",
+        logs.lines_lost,
+    )
     build = {"version": version("authsvc"), "python": platform.python_version()}
     metrics.info("authsvc_build_info", "The version that runs, and the Python that runs it.", build)
     metrics.gauge("process_start_time_seconds", "Start of the process since the epoch.", lambda: runtime.STARTED_AT)

@@ -14,6 +14,7 @@ from typing import Self
 
 import click
 
+from authsvc import config as configuration
 from authsvc import emails, import_files
 from authsvc.app import password_policy
 from authsvc.breached_passwords import BreachedPasswords
@@ -28,7 +29,11 @@ from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
 from authsvc.refusals import DatabaseUnavailable, InvalidInput, Refusal
-from authsvc.store.database import Database
+from authsvc.store.database import Database, limits
+from authsvc.store.service_roles import ServiceRole
+
+NAME_BYTES = 63
+"""PostgreSQL shortens a longer name without a word, to that of another role perhaps."""
 
 
 class OperationError(Exception):
@@ -68,6 +73,30 @@ async def _register(
     finally:
         await breached.close()
         await passwords.close()
+
+
+def service_role(name: str | None, password_file: Path | None, settings: configuration.Database) -> ServiceRole | None:
+    """Return the role that `authsvc migrate` was told of, with its password; None where it was told of none.
+
+    Behind a pooler its limits are the role's: a session of the service sets none there.
+
+    Raises:
+        OperationError: the file cannot be read, holds no password, or belongs to no role.
+    """
+    if name is None and password_file is None:
+        return None
+    if not name or "\0" in name or len(name.encode()) > NAME_BYTES:
+        raise OperationError(f"A role has a name of 1 to {NAME_BYTES} bytes: give it with --service-role.")
+    if password_file is None:
+        return ServiceRole(name)
+    try:
+        password = password_file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise OperationError(f"{password_file} cannot be read ({reason}).") from None
+    if not password or "\0" in password:
+        raise OperationError(f"{password_file} holds no password.")
+    return ServiceRole(name, password, limits(settings) if settings.pooler == "transaction" else {})
 
 
 async def import_users(config: Config, file: Path) -> ImportResult:

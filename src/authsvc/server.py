@@ -6,6 +6,7 @@ what is in flight finishes (a hash included), and the pool closes last.
 
 import asyncio
 import gc
+import re
 import resource
 import signal
 import socket
@@ -24,12 +25,17 @@ from authsvc import logs
 from authsvc.app import Service, compose
 from authsvc.config import Config
 from authsvc.connections import TAKE_SECONDS, Connection, Connections
+from authsvc.web.middleware import MALFORMED
 
 # Idle ones cost about 10 KiB each.
 MAX_CONNECTIONS = 10_000
 MAX_ADMIN_CONNECTIONS = 64
 # File descriptors for all that is no connection of a client or of the pool.
 RESERVED_FILES = 128
+# What one read can bring, about: of it the parser keeps what is no whole request yet. No body is larger.
+RECEIVE_BYTES = 32 * 1024
+# RFC 3986 §3.2.2: a name or an address, and a port. HTTP/1.0 needs none.
+_HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9a-fA-F:.]+\])(?::\d*)?", re.ASCII)
 
 
 class ServerError(Exception):
@@ -123,8 +129,9 @@ class _Port:
         server.request_handler = self._counted(server.request_handler)
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
-            if sys.platform == "linux":
-                for each in self._sockets.sockets:  # those that it accepts inherit it: the kernel's own end of waiting
+            for each in self._sockets.sockets:  # those that it accepts inherit both
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+                if sys.platform == "linux":  # the kernel's own end of waiting
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
         except OSError as error:
             raise ServerError(
@@ -156,17 +163,30 @@ class _Port:
         async def handler(request: web.Request) -> web.StreamResponse:
             connection = request.protocol
             assert isinstance(connection, Connection)  # noqa: S101 - `_accept` has made it
-            self._connections.asks(connection)
+            self._connections.asks(connection, request.content)
             try:
                 with self._connections.in_flight():
-                    response: web.StreamResponse = await handle(_without_odd_expectation(request))
+                    request = _read_strictly(request)
+                    response: web.StreamResponse = await handle(request)
             finally:
                 self._connections.waits(connection)
-            if self.draining:
-                response.force_close()  # the next request goes to another instance
+            if self.draining or MALFORMED in request:
+                response.force_close()  # the next request goes to another instance, or cannot be told from this one
             return response
 
         return handler
+
+
+def _read_strictly(request: web.Request) -> web.Request:
+    """Treat as malformed what is no HTTP/1, or has a Host that is none (RFC 9112 §3.2).
+
+    aiohttp's parser takes 0.9, 2.0 and any text. What it refuses by itself is an unknown method at / from here on, too.
+    """
+    if request.version.major == 1 and _HOST.fullmatch(request.headers.get(hdrs.HOST, "")):
+        return _without_odd_expectation(request)
+    malformed = request.clone(method="UNKNOWN", rel_url="/", headers=CIMultiDict())
+    malformed[MALFORMED] = True
+    return malformed
 
 
 def _without_odd_expectation(request: web.Request) -> web.Request:

@@ -22,6 +22,10 @@ __all__ = ["settings", "start"]  # the fixtures of a process
 READY = '"event":"serving"'
 IDLE = 10_000
 PIPELINED = 1000
+ROOM = 20
+UNTAKEN = 300
+ENDLESS_ONES = 100
+BODY = b"Host: a\r\nContent-Type: application/json\r\n"
 ASK = b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
@@ -106,6 +110,18 @@ def works(running: Running) -> bool:
     return running.is_ready() and running.ask(LOGIN, CREDENTIALS).status in (200, 401)
 
 
+def is_served(running: Running) -> bool:
+    with contextlib.suppress(ConnectionError):
+        return works(running)
+    return False
+
+
+def with_room_for(connections: int) -> list[str]:
+    """Return the command that has file descriptors for so many connections of clients."""
+    files = server.RESERVED_FILES + server.MAX_ADMIN_CONNECTIONS + 10 + connections
+    return ["prlimit", f"--nofile={files}:{files}", *AUTHSVC]
+
+
 @pytest.mark.usefixtures("many_files")
 def test_ten_thousand_idle_connections_leave_room_for_others(
     served: Running, capsys: pytest.CaptureFixture[str]
@@ -130,41 +146,114 @@ def test_ten_thousand_idle_connections_leave_room_for_others(
 
 def test_a_newcomer_is_hung_up_on_where_all_are_busy(settings: dict[str, str], start: Start) -> None:
     """DOS-03: with all file descriptors in use it still answers those that it has, its probes and its database."""
-    files = server.RESERVED_FILES + server.MAX_ADMIN_CONNECTIONS + 10 + 20
-    running = start("serve", settings=settings, command=["prlimit", f"--nofile={files}:{files}", *AUTHSVC])
+    # A wrong password is told late: so long each of them is busy, whatever its client does.
+    held = {
+        "AUTHSVC_LIMITS": "off",
+        "AUTHSVC_PASSWORD_QUEUE_SECONDS": "30",
+        "AUTHSVC_PASSWORD_REFUSAL_SECONDS": "10",
+    }
+    running = start("serve", settings={**settings, **held}, command=with_room_for(ROOM))
     running.until_it_says(READY)
     assert running.ask("/api/auth/register", CREDENTIALS).status == 201
-    head = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-    body = json.dumps(CREDENTIALS).encode()
+    body = json.dumps(CREDENTIALS | {"password": "not the password"}).encode()
+    login = b"POST /api/auth/login HTTP/1.1\r\n" + BODY + b"Content-Length: %d\r\n\r\n" % len(body) + body
     with contextlib.ExitStack() as stack:
-        busy = [stack.enter_context(connect(running)) for _ in range(20)]
+        busy = [stack.enter_context(connect(running)) for _ in range(ROOM)]
         for connection in busy:
-            connection.sendall(head % len(body) + b"Expect: 100-continue\r\n\r\n")
-            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-        for _ in range(2 * files):
+            connection.sendall(login)
+        compared = f"\nauthsvc_password_hash_duration_seconds_count {1 + ROOM}\n"
+        eventually(lambda: compared in scrape(running), "every password is compared")
+        for _ in range(200):
             with connect(running) as turned_away:
                 assert rest_of(turned_away) == b""
         assert running.is_ready()
         for connection in busy:
-            connection.sendall(body)
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
         assert works(running), "those that have their answer give way"
+    assert '"severity":"ERROR"' not in running.said, "a flood of connections must not be one of errors in the log"
+
+
+@pytest.mark.parametrize("kind", ["half a body", "answers that are not taken"])
+def test_who_lets_it_wait_gives_way_to_newcomers(settings: dict[str, str], start: Start, kind: str) -> None:
+    """DOS-02, ASVS 15.2.2 (R-U-Dead-Yet, slow read): one client that holds all connections shuts nobody out."""
+    running = start("serve", settings=settings, command=with_room_for(ROOM))
+    running.until_it_says(READY)
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(connect(running)) for _ in range(ROOM)]
+        for connection in slow:
+            if kind == "half a body":
+                connection.sendall(SLOW[kind][0].replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+                assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+            else:
+                connection.sendall(b"GET /api/docs HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        eventually(lambda: is_served(running), "a newcomer is served")
+        # Not by the clock: that cuts all of them.
+        assert open_sockets(running) > ROOM // 2
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/openapi.json"])
+def test_answers_that_are_not_taken_cost_little_memory(served: Running, path: str) -> None:
+    """DOS-02, CWE-770, ASVS 15.2.2 (slow read): a short question for a long answer holds no copy of it."""
+    assert len(served.ask(path).body) > 50_000
+    before = memory(served)
+    with contextlib.ExitStack() as stack:
+        for _ in range(UNTAKEN):
+            greedy = stack.enter_context(socket.socket())
+            greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            greedy.connect(("127.0.0.1", int(served.settings["AUTHSVC_PORT"])))
+            greedy.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        label = f'authsvc_http_requests_total{{method="GET",route="{path}",status="2xx"}} {1 + UNTAKEN}\n'
+        eventually(lambda: label in scrape(served), "all are answered")
+        assert (memory(served) - before) / UNTAKEN < 32 * 1024
+
+
+FIELDS = b"".join(b"X%d: %s\r\n" % (number, b"a" * 7000) for number in range(120))
+CHUNKED = b"POST /api/auth/login HTTP/1.1\r\n" + BODY + b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "a head": b"GET /login HTTP/1.1\r\nHost: a\r\n" + FIELDS,
+    "a head behind others": ASK * 3 + b"GET /login HTTP/1.1\r\nHost: a\r\n" + FIELDS,
+    "trailers": CHUNKED + b"0\r\n" + FIELDS,
+    "an extension of a chunk": CHUNKED + b"1;" + b"a" * 1_000_000,
+    "requests": (b"GET /api/docs HTTP/1.1\r\nHost: a\r\n" + FIELDS[:28_000] + b"\r\n\r\n") * 50,
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_what_does_not_end_costs_little_memory(served: Running, kind: str) -> None:
+    """CWE-770, ASVS 15.2.2, RFC 6585 §5: a few hundred connections took all there was, before any other limit."""
+    before = memory(served)
+    with contextlib.ExitStack() as stack:
+        left = {}
+        for _ in range(ENDLESS_ONES):
+            connection = stack.enter_context(connect(served))
+            connection.settimeout(0)
+            left[connection] = memoryview(ENDLESS[kind])
+        # To the end, or until nobody takes any more.
+        while writable := select.select([], list(left), [], 0.5)[1]:
+            for connection in writable:
+                with contextlib.suppress(BlockingIOError):
+                    try:
+                        left[connection] = left[connection][connection.send(left[connection]) :]
+                    except ConnectionError:
+                        left[connection] = memoryview(b"")
+                if not left[connection]:
+                    del left[connection]
+        assert (memory(served) - before) / ENDLESS_ONES < 400 * 1024
+        assert works(served)
 
 
 def test_more_connections_than_file_descriptors_stop_neither_port(settings: dict[str, str], start: Start) -> None:
     """DOS-03: a flood of them on the admin port, too."""
-    files = server.RESERVED_FILES + server.MAX_ADMIN_CONNECTIONS + 10 + 20
-    running = start("serve", settings=settings, command=["prlimit", f"--nofile={files}:{files}", *AUTHSVC])
+    running = start("serve", settings=settings, command=with_room_for(ROOM))
     running.until_it_says(READY)
     with contextlib.ExitStack() as stack:
-        for _ in range(files):
+        for _ in range(200 + ROOM):
             stack.enter_context(connect(running))
             stack.enter_context(connect(running, admin=True))
         assert works(running)
     assert works(running)
 
 
-BODY = b"Host: a\r\nContent-Type: application/json\r\n"
 # What is sent at first, and then now and then.
 SLOW = {
     "a head that does not come": (b"", b""),

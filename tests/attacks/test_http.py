@@ -60,6 +60,44 @@ async def test_what_is_not_well_formed_is_refused_and_ends_the_connection(wire: 
     assert "smuggled" not in log.getvalue()
 
 
+MOST_FIELDS = 128
+FIELD = b"X: " + b"a" * 7000 + b"\r\n"
+
+
+ANSWERED = b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
+READ = LOGIN_HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("before", [b"", ANSWERED, READ, ANSWERED * 3 + READ])
+async def test_a_head_that_does_not_end_is_bounded(wire: Wire, before: bytes) -> None:
+    """HTTP-15, CWE-770, ASVS 15.2.2, RFC 6585 §5: each connection kept 1 MiB, twice, and longer behind others."""
+    large = b"GET /large HTTP/1.1\r\nHost: a\r\n" + FIELD * (connections.MAX_HEAD_BYTES // len(FIELD))
+    answers = await wire.exchange(before + large + b"Connection: close\r\n\r\n")
+    assert answers.split(b"HTTP/1.1 ")[-1].startswith(b"404 "), "one that ends is served"
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    received, fields = b"", 0
+    writer.write(before + large)
+    while b"malformed_request" not in received:
+        writer.write(FIELD)
+        fields += 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                received += await reader.read(65_536)
+    writer.close()
+    assert fields < MOST_FIELDS // 2, "the parser's own bound"
+    assert_a_problem_without_quotes(b"HTTP/1.0 " + received.split(b"HTTP/1.0 ")[-1])
+
+
+NO_HOSTS = (b'evil"><x>', b"\xff", b"a b", b"a/b", b"a@b", b"a:80:80", b"[::1")
+OTHER_HTTP = (b"GET /login HTTP/2.0\r\nHost: a", b"GET /login HTTP/0.9\r\nHost: a", b"GET /login")
+
+
+@pytest.mark.parametrize("head", [*(b"GET /login HTTP/1.1\r\nHost: " + host for host in NO_HOSTS), *OTHER_HTTP])
+async def test_a_host_that_is_none_and_another_http_are_refused_and_end_the_connection(wire: Wire, head: bytes) -> None:
+    """HTTP-01, HTTP-03, RFC 9112 §3.2 (400 for an invalid Host), RFC 9110 §2.5 (major versions; 0.9 has no head)."""
+    assert_a_problem_without_quotes(await wire.exchange(head + b"\r\n\r\n"))
+
+
 def assert_a_problem_without_quotes(answer: bytes) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     lines = head.decode().splitlines()
@@ -145,7 +183,9 @@ LINES = {
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\n": b"404",
     b"TRACE /login HTTP/1.1\r\nHost: a\r\n": b"405",
     b"GET http://evil.example/api/auth/me HTTP/1.1\r\nHost: a\r\n": b"401",
-    b'GET /api/auth/me HTTP/1.1\r\nHost: evil"><x>\r\n': b"401",
+    b"GET /api/auth/me HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n": b"401",
+    b"GET /api/auth/me HTTP/1.1\r\nHost: [::1]:8080\r\n": b"401",
+    b"GET /api/auth/me HTTP/1.1\r\nHost:\r\n": b"401",
     b"GET /api/auth/me HTTP/1.0\r\n": b"401",
     b"GET //evil.example/%2e%2e HTTP/1.1\r\nHost: a\r\n": b"404",
     b"GET /%ff%00%2F;x?%ff HTTP/1.1\r\nHost: a\r\n": b"404",
@@ -156,7 +196,7 @@ LINES = {
     b"GET /%00 HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n": b"404",
     b"GET /\xff HTTP/1.1\r\nHost: a\r\n": None,
     b"GET /login?next=\xff&next=%ff HTTP/1.1\r\nHost: a\r\n": None,
-    b"GET /login HTTP/1.1\r\nHost: \xff\r\nAccept: \xff\r\n": None,
+    b"GET /login HTTP/1.1\r\nHost: a\r\nAccept: \xff\r\n": None,
 }
 
 

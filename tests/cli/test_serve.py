@@ -88,6 +88,37 @@ def test_it_is_not_ready_until_the_migrations_are_applied(
     assert running.ask("/api/auth/register", CREDENTIALS).status == 201
 
 
+def test_it_serves_as_the_role_that_migrate_made_for_it(
+    call: Run, settings: dict[str, str], unmigrated_url: str, start: Start, tmp_path: Path
+) -> None:
+    settings["AUTHSVC_DATABASE_URL"] = unmigrated_url
+    password = tmp_path / "password"
+    password.write_text("open sesame\n")
+    refused = call("migrate", "--service-role", "serving", settings=settings)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "authsvc: There is no role serving: create it, or name a file with its password, to have it created.\n",
+    )
+    made = call("migrate", "--service-role", "serving", "--service-password-file", password, settings=settings)
+    assert made.stdout == "0 applied; the database is current.\nserving may do what the service needs.\n"
+    try:
+        settings["AUTHSVC_DATABASE_URL"] = unmigrated_url.replace("authsvc@", "serving:open%20sesame@")
+        running = start("serve", settings=settings)
+        running.until_it_says(READY)
+        eventually(running.is_ready, "ready, as that role")
+        assert running.ask("/api/auth/register", CREDENTIALS).status == 201
+        assert login(running).status == 200
+        swept = call("sweep", settings=settings)
+        assert swept.returncode == 1
+        assert swept.stderr.startswith("authsvc: The role may not use the tables: grant it")
+        running.send(signal.SIGTERM)
+        assert running.ends() == 0
+    finally:
+        with psycopg.connect(unmigrated_url, autocommit=True) as connection:
+            connection.execute("drop owned by serving")
+            connection.execute("drop role serving")
+
+
 def test_it_waits_for_a_database_that_is_not_there_yet(
     call: Run, settings: dict[str, str], start: Start, tmp_path: Path
 ) -> None:

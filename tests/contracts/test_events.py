@@ -5,11 +5,26 @@ import re
 from pathlib import Path
 
 import authsvc
-from authsvc.events import KINDS, EndedByDeletion, Event, SessionRefreshed, UnsupportedHashMet, UserDeleted
+from authsvc.events import (
+    KINDS,
+    EndedByDeletion,
+    Event,
+    RegistrationFailed,
+    RegistrationOfTakenAddress,
+    SessionRefreshed,
+    UnsupportedHashMet,
+    UserDeleted,
+)
 from authsvc.web.activity import SENTENCES, WARNINGS
 
-# These happen too often, or tell nothing to who reads the journal, or nobody is left to read of them.
-PUBLISHED_ALONE = (SessionRefreshed, UnsupportedHashMet, EndedByDeletion)
+# These happen too often, tell nothing to who reads of them, are about a stranger, or nobody is left to read of them.
+PUBLISHED_ALONE = (
+    SessionRefreshed,
+    UnsupportedHashMet,
+    EndedByDeletion,
+    RegistrationOfTakenAddress,
+    RegistrationFailed,
+)
 
 
 def leaves(kind: type[Event]) -> list[type[Event]]:

@@ -27,6 +27,7 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8"
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ([^|]*)\| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 CAPACITY = 10 * 2**30
+STALE_SECONDS = 7
 ODD_REQUESTS = 10_000
 # What llhttp knows as methods and no route has, and what it does not know.
 ODD_METHODS = ("MKCOL", "PROPFIND", "M-SEARCH", "TRACE", "SUBSCRIBE", "LINK", "PURGE")
@@ -80,7 +81,12 @@ def documented(service: Service) -> dict[str, Documented]:
 
 @pytest.fixture
 def served(settings: dict[str, str], start: Start) -> Running:
-    settings = {**settings, "AUTHSVC_DATABASE_CAPACITY_BYTES": str(CAPACITY), "AUTHSVC_LOG_LEVEL": "warning"}
+    settings = {
+        **settings,
+        "AUTHSVC_DATABASE_CAPACITY_BYTES": str(CAPACITY),
+        "AUTHSVC_REVOCATION_STALE_SECONDS": str(STALE_SECONDS),
+        "AUTHSVC_LOG_LEVEL": "warning",
+    }
     running = start("serve", settings=settings)
     eventually(running.is_ready, "ready")
     return running
@@ -187,6 +193,7 @@ def test_what_happened_is_what_is_counted(served: Running) -> None:
     assert value(samples, "authsvc_access_token_cache_bytes") > 1000
     assert value(samples, "authsvc_limits_total", limit="account", outcome="granted") == 2
     assert value(samples, "authsvc_revocations") == 1
+    assert value(samples, "authsvc_revocations_stale_seconds") == STALE_SECONDS
     assert value(samples, "authsvc_revocation_reads_total", outcome="success") >= 1
     assert value(samples, "authsvc_database_reachable") == 1
     assert value(samples, "authsvc_database_size_bytes") > 2**20

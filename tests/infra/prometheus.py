@@ -1,9 +1,7 @@
 """A real Prometheus on loopback: the rules of infra/monitoring, sixty times as fast, over one service."""
 
 import json
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,12 +12,11 @@ from urllib.parse import urlencode
 
 import yaml
 
-from infra.monitoring import RULES
-from infra.monitoring.rules import read, scaled, write
+from infra.local import programs
+from infra.local.configuration import Targets, configure
+from infra.local.programs import Program
 from tests.cli.conftest import PATIENCE, eventually
 
-ROOT = Path(__file__).parents[2]
-PLACES = ("prometheus", str(ROOT / "build" / "prometheus" / "usr" / "bin" / "prometheus"))
 FACTOR = 1 / 60
 
 
@@ -28,12 +25,11 @@ class Prometheus:
     """One that runs on loopback."""
 
     port: int
-    process: "subprocess.Popen[bytes]"
-    log: Path
+    program: Program
 
     def is_ready(self) -> bool:
         """Return whether it answers; fail when it has ended."""
-        assert self.process.poll() is None, self.log.read_text()
+        assert self.program.process.poll() is None, self.program.last_line()
         with suppress(OSError, HTTPException):
             return self._get("/-/ready")[0] == HTTPStatus.OK
         return False
@@ -60,31 +56,19 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, target: str, port: int) -> Iterator[Prometheus]:
-    """Run one that scrapes `target`, an admin port as host:port, every second."""
-    program = next(filter(None, map(shutil.which, PLACES)), None)
-    assert program, "prometheus is missing: run tests/install-prometheus."
-    for path in RULES.glob("*.yml"):
-        (folder / path.name).write_text(write(scaled(read(path), FACTOR)), "utf-8")
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [f"{folder}/{path.name}" for path in RULES.glob("*.yml")],
-        "scrape_configs": [{"job_name": "authsvc", "static_configs": [{"targets": [target]}]}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
-    log = folder / "prometheus.log"
-    command = [
-        program,
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+def running(folder: Path, target: str, port: int, jobs: Sequence[dict[str, Any]] = ()) -> Iterator[Prometheus]:
+    """Run one that watches `target`, an admin port as host:port, sixty times as fast as in production; and `jobs`."""
+    assert programs.missing() is None, programs.missing()
+    # Nobody listens there: who would be told is of no matter here.
+    configure(folder, Targets(target, "127.0.0.1:9"), factor=FACTOR)
+    file = folder / "prometheus.yml"
+    config = yaml.safe_load(file.read_text("utf-8"))
+    config["scrape_configs"] += jobs
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    program = programs.start("Prometheus", folder, f"127.0.0.1:{port}")
     try:
-        prometheus = Prometheus(port, process, log)
+        prometheus = Prometheus(port, program)
         eventually(prometheus.is_ready, "Prometheus is ready")
         yield prometheus
     finally:
-        process.terminate()
-        process.wait()
+        program.end()

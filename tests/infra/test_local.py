@@ -1,33 +1,30 @@
 """The configuration of `make observe` and of the drill of alerts, as the programs themselves read it."""
 
-import shutil
 import subprocess
+from pathlib import Path
 
-import pytest
 import yaml
 
-from drills.alerts.monitoring import LOCAL, UNPACKED
-from tests.prometheus import promtool
+from infra.local import FOLDER
+from infra.local.configuration import Targets, configure
+from tests.prometheus import promtool, tool
 
 
 def test_prometheus_takes_its_configuration_with_all_rules() -> None:
-    done = promtool("check", "config", str(LOCAL / "prometheus.yml"))
+    done = promtool("check", "config", str(FOLDER / "prometheus.yml"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 rule files found" in done.stdout
 
 
 def test_alertmanager_takes_its_configuration() -> None:
-    amtool = shutil.which("amtool") or shutil.which(UNPACKED / "usr" / "bin" / "amtool")
-    if amtool is None:
-        pytest.fail("amtool is missing: run ./tests/install-prometheus")
-    command = [amtool, "check-config", str(LOCAL / "alertmanager.yml")]
+    command = [tool("amtool"), "check-config", str(FOLDER / "alertmanager.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_both_listen_and_call_on_loopback_only() -> None:
     prometheus, alertmanager = (
-        yaml.safe_load((LOCAL / f"{name}.yml").read_text()) for name in ("prometheus", "alertmanager")
+        yaml.safe_load((FOLDER / f"{name}.yml").read_text()) for name in ("prometheus", "alertmanager")
     )
     addresses = [
         target
@@ -40,3 +37,20 @@ def test_both_listen_and_call_on_loopback_only() -> None:
     ]
     assert len(addresses) == 4
     assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+def test_a_drill_has_the_same_with_its_own_addresses_and_every_time_shorter(tmp_path: Path) -> None:
+    configure(tmp_path, Targets("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"), factor=1 / 60)
+    prometheus, alertmanager = (
+        yaml.safe_load((tmp_path / f"{name}.yml").read_text()) for name in ("prometheus", "alertmanager")
+    )
+    assert prometheus["global"] == {"scrape_interval": "250ms", "evaluation_interval": "500ms"}
+    assert prometheus["scrape_configs"][0]["static_configs"] == [{"targets": ["127.0.0.1:1"]}]
+    assert prometheus["alerting"]["alertmanagers"][0]["static_configs"] == [{"targets": ["127.0.0.1:2"]}]
+    assert alertmanager["route"]["routes"][0]["group_wait"] == "167ms"
+    assert [each["webhook_configs"] for each in alertmanager["receivers"]] == [
+        [{"url": "http://127.0.0.1:3/pages"}],
+        [{"url": "http://127.0.0.1:3/tickets"}],
+    ]
+    done = promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    assert "2 rule files found" in done.stdout, done.stdout + done.stderr

@@ -1,11 +1,14 @@
 """Rules as data: what is read from an expression, and what changes when it is scaled, inlined or linked."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from authsvc.metrics import Metrics
 from infra.monitoring import OBJECTIVES, RULES, objectives
 from infra.monitoring.__main__ import main
 from infra.monitoring.rules import Rules, inlined, linked, metrics, read, scaled, scaled_duration
@@ -94,6 +97,16 @@ def test_links_lead_to_the_addresses_that_are_given() -> None:
     assert linked(rules) == rules
 
 
+def test_annotations_that_two_rules_share_are_linked_once() -> None:
+    """YAML's anchors give two rules one dictionary."""
+    shared = {"dashboard": "b/c"}
+    rules = _file(
+        {"alert": "A", "expr": "a", "annotations": shared}, {"alert": "B", "expr": "b", "annotations": shared}
+    )
+    changed = linked(rules, dashboards="https://grafana.example.com")["groups"][0]["rules"]
+    assert [rule["annotations"]["dashboard"] for rule in changed] == ["https://grafana.example.com/d/b"] * 2
+
+
 def test_the_command_writes_all_rules_into_a_folder(tmp_path: Path) -> None:
     arguments = ["--into", str(tmp_path / "new"), "--scale", "1/60", "--runbooks", "https://git.example.com"]
     assert CliRunner().invoke(main, arguments).exit_code == 0
@@ -128,7 +141,35 @@ def test_an_objective_at_fault_is_refused_in_a_sentence(
 ) -> None:
     document = yaml.safe_load(OBJECTIVES.read_text("utf-8"))
     document["objectives"][0].update(change)
-    file = tmp_path / "objectives.yml"
-    file.write_text(yaml.safe_dump(document))
     with pytest.raises(objectives.ObjectivesError, match=sentence):
-        objectives.read(file)
+        objectives.read(_written(tmp_path, document))
+
+
+@pytest.mark.parametrize("seconds", [0.3, 10, 0, "0.5", None])
+def test_a_latency_that_no_bucket_counts_is_refused_with_the_buckets_that_there_are(
+    seconds: object, tmp_path: Path
+) -> None:
+    sentence = f"login_latency: latency: seconds {seconds} is no bucket of the histogram: take one of 0.001, .*, 2.5, 5"
+    with pytest.raises(objectives.ObjectivesError, match=sentence):
+        objectives.read(_written(tmp_path, _with_login_latency(seconds)))
+
+
+@pytest.mark.parametrize("seconds", [1, 0.5])
+def test_a_bucket_is_spelt_as_the_service_spells_it(seconds: float, tmp_path: Path) -> None:
+    exposed = Metrics()
+    exposed.request("POST", "/login", 200, seconds)
+    expression = objectives.read(_written(tmp_path, _with_login_latency(seconds)))[1].ratio("5m")
+    (bound,) = set(re.findall(r'le="([^"]+)"', expression))
+    assert f'status="2xx",le="{bound}"}} 1' in exposed.render().decode()
+
+
+def _with_login_latency(seconds: object) -> Any:
+    document = yaml.safe_load(OBJECTIVES.read_text("utf-8"))
+    document["objectives"][1]["latency"]["seconds"] = seconds
+    return document
+
+
+def _written(folder: Path, document: object) -> Path:
+    file = folder / "objectives.yml"
+    file.write_text(yaml.safe_dump(document))
+    return file

@@ -15,10 +15,12 @@ import yaml
 from authsvc.__main__ import cli
 from authsvc.config import Config
 from authsvc.events import KINDS
-from authsvc.metrics import LIMIT_OUTCOMES
+from authsvc.metrics import LIMIT_OUTCOMES, REQUEST_BUCKETS
+from authsvc.runtime import LAG_BUCKETS
 from authsvc.store.faults import FAULTS
 from authsvc.web.routes import ROUTES
 from infra.monitoring import OBJECTIVES, RULES, objectives
+from infra.monitoring.dashboards.links import panel_ids
 from infra.monitoring.rules import Rules, each_rule, inlined, metrics, read, scaled, scaled_duration, write
 from tests.conftest import FrozenClock
 from tests.infra.conftest import ROOT, Promtool
@@ -31,6 +33,9 @@ EVERY_RULE = list(each_rule(RULE_FILES.values()))
 ALERTS = [rule for rule in EVERY_RULE if "alert" in rule]
 RECORDS = {rule["record"]: rule["expr"] for rule in EVERY_RULE if "record" in rule}
 RUNBOOKS = ROOT / "docs" / "runbooks"
+each_runbook = pytest.mark.parametrize(
+    "path", sorted(path for path in RUNBOOKS.glob("*.md") if path.stem != "README"), ids=lambda path: path.stem
+)
 OBSERVABILITY = (ROOT / "docs" / "observability.md").read_text("utf-8")
 # Name, type, labels, meaning.
 CATALOGUE = {
@@ -140,7 +145,7 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
     assert set(re.findall(r"\]\((\w+)\.md\)", index)) == names
 
 
-@pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("[!R]*.md")), ids=lambda path: path.stem)
+@each_runbook
 def test_a_runbook_has_its_parts_and_names_what_exists(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text.startswith(f"# {path.stem}\n")
@@ -151,7 +156,16 @@ def test_a_runbook_has_its_parts_and_names_what_exists(path: Path) -> None:
     assert {_base(name) for query in queries for name in metrics(query)} <= CATALOGUE.keys() | FOREIGN | RECORDS.keys()
 
 
-@pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("[!R]*.md")), ids=lambda path: path.stem)
+@each_runbook
+def test_a_runbook_sends_nobody_where_nothing_is(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert set(re.findall(r"panel `([^`]+)`", text)) <= panel_ids().keys()
+    assert "30 days" not in text or "ratio_rate3d" not in text, "that is of 3 days"
+    if re.match("(Refresh|Me).*Burn", path.stem):
+        assert "password_hash" not in text, "no password is hashed there"
+
+
+@each_runbook
 def test_promtool_parses_the_queries_of_a_runbook(promtool: Promtool, path: Path, tmp_path: Path) -> None:
     queries = re.findall(r"^    promql: (.+)$", path.read_text("utf-8"), re.MULTILINE)
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
@@ -161,7 +175,7 @@ def test_promtool_parses_the_queries_of_a_runbook(promtool: Promtool, path: Path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("[!R]*.md")), ids=lambda path: path.stem)
+@each_runbook
 def test_the_commands_of_a_runbook_exist_with_their_options(path: Path) -> None:
     for line in re.findall(r"^ +\$ authsvc (.+)$", path.read_text("utf-8"), re.MULTILINE):
         command: click.Command = cli
@@ -209,9 +223,10 @@ async def test_values_of_labels_are_those_of_the_service(config: Config, clock: 
         "status": {"2xx", "3xx", "4xx", "5xx"},
         "reason": {"queue_full", "client_gone"},
         "job": {"authsvc"},
+        "le": {str(bound) for bound in (*REQUEST_BUCKETS, *LAG_BUCKETS)},
     }
     named = {(label, each) for rule in EVERY_RULE for _name, label, value in _matchers(rule["expr"]) for each in value}
-    assert {(label, value) for label, value in named if label != "le" and value not in known[label]} == set()
+    assert {(label, value) for label, value in named if value not in known[label]} == set()
     for objective in objectives.read(OBJECTIVES):
         for route in objective.what.get("routes", ()):
             assert (objective.what["method"], route) in routes

@@ -1,10 +1,13 @@
 """Registering: POST /api/auth/register, and the form at /register."""
 
+import io
+import json
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
+from authsvc.store.database import Database
 from tests import make
 from tests.conftest import Client, FrozenClock
 from tests.make import EMAIL, PASSWORD
@@ -30,6 +33,24 @@ async def test_an_address_in_use_is_409_in_whatever_spelling(client: Client) -> 
     await make.user(client)
     response = await client.post(REGISTER, json={"email": "ADA@example.COM", "password": PASSWORD})
     await problem(response, 409, "email_taken")
+
+
+async def test_registrations_are_counted_by_outcome_and_a_refused_one_is_in_no_journal_and_no_event_of_the_log(
+    client: Client, admin: Client, database: Database, log: io.StringIO
+) -> None:
+    """An entry would tell the owner of an account about a stranger, or keep the address of one who has no account."""
+    await make.user(client)
+    for _ in range(2):
+        await client.post(REGISTER, json={"email": EMAIL, "password": PASSWORD})
+    await client.post(REGISTER, json={"email": "grace@example.com", "password": "grace@example.com"})
+    text = await (await admin.get("/metrics")).text()
+    for outcome, count in (("success", 1), ("taken", 2), ("failure", 1)):
+        assert f'authsvc_events_total{{event="user:register:{outcome}"}} {count}\n' in text
+    async with database.read() as connection:
+        entries = await connection.fetch("select event from journal")
+    assert [entry["event"] for entry in entries] == ["user:register:success"]
+    events = [line for line in map(json.loads, log.getvalue().splitlines()) if line["event"] == "event"]
+    assert [line["tag"] for line in events] == ["user:register:success"]
 
 
 @pytest.mark.parametrize(

@@ -179,18 +179,14 @@ def _accounts() -> list[Panel]:
     return [
         graph(
             "Accounts",
-            "Opened, imported, disabled, enabled and deleted.",
-            *(
-                Query(rate(EVENTS, f'event="user:{what}:success"'), name)
-                for what, name in (
-                    ("register", "registered"),
-                    ("import", "imported"),
-                    ("disable", "disabled"),
-                    ("enable", "enabled"),
-                    ("delete", "deleted"),
-                )
-            ),
+            "Opened; not opened, since the address is taken or the password refused; deleted by who owned them. What"
+            " operators do at the command line is in the journal alone.",
+            _event("user:register:success", "registered"),
+            _event("user:register:taken", "address taken"),
+            _event("user:register:failure", "password refused"),
+            _event("user:delete:success", "deleted"),
             unit="ops",
+            colours={"registered": "green", "address taken": "orange", "password refused": "yellow", "deleted": "blue"},
         ),
         graph(
             "Passwords",

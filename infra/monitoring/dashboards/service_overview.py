@@ -211,8 +211,8 @@ def _process() -> list[Panel]:
         ),
         graph(
             "Log lines lost",
-            "Lines that nobody read from standard output in time, in five minutes. The journal in the"
-            " database is whole.",
+            "Lines that standard output did not take, or not in time, in five minutes. The journal in the database"
+            " is whole.",
             Query(f"sum by (instance) (increase({series('authsvc_log_lines_lost_total')}[5m]))", "{{instance}}"),
             unit="short",
             limits=[(1, "orange")],
@@ -232,7 +232,7 @@ def _around() -> list[Panel]:
         states(
             "Instances",
             "Whether each lets itself be scraped on its admin port, and whether it was started anew three times in"
-            " half an hour.",
+            " half an hour. Short bars one after another are instances that start again and again under new names.",
             Query(f"{series('up')} * (1 + ({starts} >= bool 3))\nor {series('up')}", "{{instance}}"),
             {"0": ("down", "red"), "1": ("up", "green"), "2": ("starts again and again", "orange")},
             width=16,

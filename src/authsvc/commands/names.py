@@ -9,8 +9,11 @@ from authsvc.config import Config
 from authsvc.emails import EmailAddress, InvalidEmailError
 from authsvc.operations import OperationError
 
-ReadConfig = Callable[[], Config]
-"""What each command is given: the configuration is read when it is run, not when its help is asked for."""
+ReadConfig = Callable[..., Config]
+"""What each command is given: the configuration is read when it is run, not when its help is asked for.
+
+With `keys_needed=False` it may lack the keys.
+"""
 
 
 def account_name(text: str) -> EmailAddress | UUID:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from authsvc.refusals import Unavailable
 from authsvc.store import migrations
 from authsvc.store.database import Database
@@ -34,6 +36,9 @@ class DatabaseWatch:
                 applied = await migrations.applied(connection)
                 size = await migrations.size(connection)
         except Unavailable:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next look may succeed
+            structlog.get_logger().error("database_figures_unreadable", exc_info=error)
             return
         self.size = size
         self.pending = len(self._wanted - applied)

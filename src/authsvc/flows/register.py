@@ -6,11 +6,11 @@ from authsvc.breached_passwords import BreachedPasswords
 from authsvc.clock import Clock
 from authsvc.emails import EmailAddress
 from authsvc.entropy import Entropy
-from authsvc.events import Origin, UserRegistered
+from authsvc.events import Origin, RegistrationFailed, RegistrationOfTakenAddress, UserRegistered
 from authsvc.limits import Limits
 from authsvc.password_policy import InvalidPasswordError, Password, PasswordPolicy
 from authsvc.passwords import Passwords
-from authsvc.refusals import Busy, DatabaseUnavailable, FieldFault, InvalidInput
+from authsvc.refusals import Busy, DatabaseUnavailable, EmailTaken, FieldFault, InvalidInput
 from authsvc.store import users
 from authsvc.store.database import Database
 from authsvc.store.users import User
@@ -40,6 +40,16 @@ class Register:
             Busy: too many passwords wait to be hashed.
             DatabaseUnavailable: the database does not answer.
         """
+        try:
+            return await self._admitted(email, password, origin)
+        except EmailTaken:
+            self.database.publish(RegistrationOfTakenAddress())
+            raise
+        except InvalidInput:
+            self.database.publish(RegistrationFailed())
+            raise
+
+    async def _admitted(self, email: EmailAddress, password: Password, origin: Origin) -> User:
         try:
             self.policy.refuse_address(password, email)
         except InvalidPasswordError as error:

@@ -23,6 +23,7 @@ from authsvc.events import Event, Origin
 from authsvc.refusals import DatabaseUnavailable
 from authsvc.store import journal
 from authsvc.store.faults import UNAVAILABLE, unavailable
+from authsvc.store.hosts import Hosts
 from authsvc.store.leases import Lease, LeaseFigures, Leases
 from authsvc.store.queries import name_of
 
@@ -75,8 +76,10 @@ class Database:
         Raises:
             ConfigError: the URL holds something that asyncpg cannot use.
         """
+        hosts = Hosts(self._settings.url.reveal())
         self._pool = await asyncpg.create_pool(
             self._settings.url.reveal(),
+            connect=hosts.connect if hosts.several else None,
             min_size=0,
             max_size=self._settings.pool_size,
             timeout=self._settings.acquire_seconds,
@@ -207,10 +210,14 @@ def _session(settings: config.Database) -> dict[str, Any]:
         # The next statement may meet another server session: nothing is prepared, and nothing set that PgBouncer does
         # not carry along by itself.
         return {"statement_cache_size": 0, "server_settings": basics}
-    limits = {
+    return {"server_settings": {**basics, **limits(settings), "default_transaction_isolation": "read committed"}}
+
+
+def limits(settings: config.Database) -> dict[str, str]:
+    """Return what the server itself ends, in its own terms and in milliseconds: of a session, or of a role."""
+    return {
         "statement_timeout": str(round(settings.statement_seconds * 1000)),
         # The shorter one is told: that it was a lock.
         "lock_timeout": str(round(settings.statement_seconds * 800)),
         "idle_in_transaction_session_timeout": "10000",
     }
-    return {"server_settings": {**basics, **limits, "default_transaction_isolation": "read committed"}}

@@ -16,6 +16,7 @@ import yoyo
 from authsvc import resources
 from authsvc.config import DatabaseUrl
 from authsvc.store.queries import queries
+from authsvc.store.service_roles import ServiceRole
 
 if TYPE_CHECKING:
     from authsvc.store.leases import Connection
@@ -57,20 +58,24 @@ def shipped() -> list[str]:
 
 
 def number(migration: str) -> int:
-    """Return the number that the id of a migration begins with."""
-    return int(migration.partition(".")[0])
+    """Return the number that the id of a migration begins with; 0 where it begins with none: it is not of ours."""
+    start = migration.partition(".")[0]
+    return int(start) if start.isdecimal() else 0
 
 
-def apply(url: DatabaseUrl) -> list[str]:
-    """Apply what is pending; return the ids applied. Several at once take turns.
+def apply(url: DatabaseUrl, service_role: ServiceRole | None = None) -> list[str]:
+    """Apply what is pending, then let `service_role` do what it needs; return the ids applied. Several take turns.
 
     Raises:
         MigrationError: the database cannot be reached, or refused a statement.
+        ServiceRoleError: all is applied, and the role cannot be what it should.
     """
-    with _exclusive(url) as backend:
+    with _exclusive(url) as (backend, connection):
         todo = backend.to_apply(_read())
         with backend.lock():
             backend.apply_migrations(todo)
+        if service_role:
+            service_role.grant(connection)
         return [migration.id for migration in todo]
 
 
@@ -80,7 +85,7 @@ def roll_back(url: DatabaseUrl) -> list[str]:
     Raises:
         MigrationError: the database cannot be reached, or refused a statement.
     """
-    with _exclusive(url) as backend:
+    with _exclusive(url) as (backend, _):
         todo = backend.to_rollback(_read())
         with backend.lock():
             backend.rollback_migrations(todo)
@@ -92,8 +97,8 @@ def _read() -> Any:  # noqa: ANN401 - yoyo has no types
 
 
 @contextmanager
-def _exclusive(url: DatabaseUrl) -> Iterator[Any]:
-    """Hold PostgreSQL's advisory lock while migrating.
+def _exclusive(url: DatabaseUrl) -> Iterator[tuple[Any, psycopg.Connection]]:
+    """Hold PostgreSQL's advisory lock while migrating, on the connection that is given out beside yoyo's.
 
     yoyo's own lock is a row, which a killed process leaves behind for ever; whoever holds the advisory lock, which
     ends with its connection, may break it.
@@ -115,7 +120,7 @@ def _exclusive(url: DatabaseUrl) -> Iterator[Any]:
             backend: Any = yoyo.get_backend("postgresql+psycopg:" + text.partition(":")[2])
             try:
                 backend.break_lock()
-                yield backend
+                yield backend, connection
             finally:
                 backend.connection.close()
     except psycopg.Error as error:

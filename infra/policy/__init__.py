@@ -1,0 +1,1 @@
+"""What must never be deployed, as code: `pulumi up --policy-pack infra/policy`."""

@@ -1,0 +1,419 @@
+"""A stack's settings: the `config` of Pulumi.<stack>.yaml in, frozen sections out, every fault at once.
+
+A pure function of a mapping, which tests call without a cloud and `__main__` before it registers a resource. What
+belongs to one section is checked here; what adds up over several is in budgets.py.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from infra.regions import REGIONS
+
+PROJECT = "authsvc"
+"""Name of the Pulumi project, and so the namespace of its keys."""
+
+_DIGEST = re.compile(r"[a-z0-9.-]+(?::\d+)?/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
+_DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
+_PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+SHARED_TIERS = ("db-f1-micro", "db-g1-small")
+ALLOYDB_VCPUS = (2, 4, 8, 16, 32, 64, 96, 128)
+"""Of its default machines, N2."""
+_TIER = re.compile(r"db-(?:custom-(?P<custom>\d+)-\d+|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))")
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/keyRings/[\w-]+/cryptoKeys/[\w-]+")
+_URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
+_CERTIFICATES = re.compile(r"(?:\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+class SettingsError(Exception):
+    """The stack cannot be built so; `faults` are sentences that name the key and say what to do."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _matching(pattern: re.Pattern[str], sentence: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(sentence)
+        return text
+
+    return AfterValidator(check)
+
+
+def _known_region(text: str) -> str:
+    if text not in REGIONS:
+        raise ValueError("is no region of Google Cloud: take one that `gcloud run regions list` prints")
+    return text
+
+
+def _memory(text: object) -> object:
+    if isinstance(text, str) and (match := re.fullmatch(r"(\d+)(Mi|Gi)", text)):
+        return int(match[1]) * (1024 if match[2] == "Gi" else 1)
+    raise ValueError("must be an amount like 512Mi or 2Gi")
+
+
+Region = Annotated[str, AfterValidator(_known_region)]
+Email = Annotated[str, _matching(_EMAIL, "must be an e-mail address")]
+Memory = Annotated[int, BeforeValidator(_memory)]
+"""MiB; written as Cloud Run does, `512Mi` or `2Gi`."""
+Cron = Annotated[
+    str, _matching(re.compile(r"\S+(?: \S+){4}"), "must have the five fields of cron, such as `17 3 * * *`")
+]
+
+
+class Section(BaseModel):
+    """A part of the settings; in the stack file its names are in camel case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True)
+
+
+class Service(Section):
+    """The instances on Cloud Run."""
+
+    min_instances: int = Field(default=0, ge=0, le=1000, description="instances that are always there")
+    max_instances: int = Field(default=3, ge=1, le=1000, description="most instances, in each region")
+    cpu: Literal[1, 2, 4, 8] = Field(
+        default=1, description="vCPU of an instance, and passwords that it hashes at one time"
+    )
+    memory: Memory = Field(default=512, description="memory of an instance, such as 512Mi")
+    concurrency: int = Field(default=80, ge=1, le=1000, description="most requests in one instance at one time")
+    cpu_target: float = Field(
+        default=0.6, ge=0.1, le=0.9, description="share of the CPU at which another instance starts"
+    )
+    extra_regions: list[Region] = Field(default=[], description="regions beside gcp:region that serve as well")
+    settings: dict[str, str] = Field(default={}, description="further AUTHSVC_ variables of docs/configuration.md")
+
+
+class Database(Section):
+    """PostgreSQL."""
+
+    engine: Literal["cloud-sql", "alloydb", "external"] = Field(
+        default="cloud-sql", description="what PostgreSQL is run by"
+    )
+    tier: Annotated[str, _matching(_TIER, "must be like db-custom-2-7680 or db-perf-optimized-N-4")] = Field(
+        default="db-custom-1-3840", description="machine of Cloud SQL"
+    )
+    edition: Literal["ENTERPRISE", "ENTERPRISE_PLUS"] = Field(default="ENTERPRISE", description="edition of Cloud SQL")
+    version: Literal["POSTGRES_15", "POSTGRES_16", "POSTGRES_17", "POSTGRES_18"] = Field(
+        default="POSTGRES_17", description="version of PostgreSQL"
+    )
+    highly_available: bool = Field(
+        default=False, description="a standby in another zone, to which it fails over by itself"
+    )
+    disk_gb: int = Field(default=10, ge=10, le=65_536, description="disk at the start, in GB; it grows by itself")
+    disk_limit_gb: int = Field(default=100, ge=10, le=65_536, description="GB that it grows to, and no further")
+    max_connections: int = Field(default=100, ge=25, le=20_000, description="max_connections of the server")
+    reserved_connections: int = Field(
+        default=20, ge=5, le=1000, description="connections kept for people and for the cloud"
+    )
+    pooling_above: int = Field(
+        default=400, ge=1, description="connections beyond which Managed Connection Pooling is on"
+    )
+    pitr_days: int = Field(default=0, ge=0, le=35, description="days that can be gone back to, to the second; 0: none")
+    backups: int = Field(default=7, ge=1, le=365, description="daily backups that are kept")
+    replica_region: Region | None = Field(default=None, description="region of a replica for disaster recovery")
+    read_replicas: int = Field(default=0, ge=0, le=20, description="replicas, or nodes of a read pool, for reading")
+    vcpus: int = Field(default=2, ge=2, le=128, description="vCPU of AlloyDB's primary; Cloud SQL says it in its tier")
+    url_secret: str | None = Field(
+        default=None, description="external: the secret in Secret Manager that holds the service's URL"
+    )
+    owner_url_secret: str | None = Field(
+        default=None, description="external: the secret that holds the URL of the owner of the tables"
+    )
+    ca_certificate: (
+        Annotated[str, _matching(_CERTIFICATES, "must be one certificate or more in PEM: -----BEGIN CERTIFICATE-----")]
+        | None
+    ) = Field(default=None, description="alloydb, external: who signs the certificate that the database shows")
+
+
+class Backup(Section):
+    """Copies out of reach of who can delete the database."""
+
+    region: Region | None = Field(default=None, description="region of backups and exports; another than gcp:region")
+    retention_days: int = Field(default=7, ge=1, le=3650, description="days in which nobody can delete an export")
+    lock_retention: bool = Field(default=False, description="make that irrevocable, also for owners of the project")
+    schedule: Cron = Field(default="17 3 * * *", description="when an export is made, in UTC")
+    kms_key: (
+        Annotated[
+            str, _matching(_KMS_KEY, "must be like projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY")
+        ]
+        | None
+    ) = Field(default=None, description="key of Cloud KMS that exports are encrypted with")
+
+
+class Edge(Section):
+    """The external application load balancer and Cloud Armor."""
+
+    enabled: bool = Field(
+        default=False, description="serve the domain through a load balancer, and close the direct way"
+    )
+    attempts_per_minute: int = Field(default=60, ge=1, le=10_000, description="logins and registrations of one address")
+    requests_per_minute: int = Field(
+        default=1200, ge=1, le=1_000_000, description="requests of any kind of one address"
+    )
+
+
+class Monitoring(Section):
+    """Who is told."""
+
+    emails: list[Email] = Field(default=[], description="addresses that alerts go to")
+    pager_emails: list[Email] = Field(default=[], description="addresses that pages go to, of whoever wakes people")
+    runbooks: Annotated[str, _matching(_URL, "must be the address of the folder docs/runbooks")] | None = Field(
+        default=None, description="where docs/runbooks can be read: for the links in alerts"
+    )
+    sidecar_image: str | None = Field(
+        default=None, description="the Prometheus sidecar, by digest; default: the one tested"
+    )
+
+
+class Rollout(Section):
+    """How much of the traffic the newest revision gets."""
+
+    stable: str | None = Field(
+        default=None, description="revision that serves the rest, as `gcloud run revisions list` has it"
+    )
+    percent: int = Field(default=100, ge=0, le=100, description="share of the traffic for the newest revision")
+
+
+class Jobs(Section):
+    """What runs on a schedule."""
+
+    sweep_schedule: Cron = Field(default="*/15 * * * *", description="when expired rows are deleted, in UTC")
+
+
+class Settings(Section):
+    """All of it."""
+
+    stack: str
+    project: Annotated[str, _matching(_PROJECT_ID, "must be the id of a project, such as my-company-auth")]
+    region: Region
+    production: bool = True
+    domain: Annotated[str, _matching(_DOMAIN, "must be a host name like auth.example.com")] | None = None
+    image: (
+        Annotated[str, _matching(_DIGEST, "must name an image by its digest: REGISTRY/NAME@sha256:…, not by a tag")]
+        | None
+    ) = None
+    service: Service = Service()
+    database: Database = Database()
+    backup: Backup = Backup()
+    edge: Edge = Edge()
+    monitoring: Monitoring = Monitoring()
+    rollout: Rollout = Rollout()
+    jobs: Jobs = Jobs()
+
+    @classmethod
+    def read(cls, stack: str, config: Mapping[str, Any]) -> Self:
+        """Return the settings in a stack's config, such as `{"gcp:project": …, "authsvc:service": {…}}`.
+
+        An empty text counts as missing. `authsvc:image` may be missing: then only what an image needs is built.
+
+        Raises:
+            SettingsError: with one sentence for every fault there is.
+        """
+        own = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items() if key.startswith(f"{PROJECT}:")}
+        values = _given(own)
+        values |= {name: config[f"gcp:{name}"] for name in ("project", "region") if config.get(f"gcp:{name}")}
+        try:
+            settings = cls.model_validate({**values, "stack": stack})
+        except ValidationError as error:
+            raise SettingsError([_sentence(fault) for fault in error.errors()]) from None
+        rules = [*_of_service(settings), *_of_database(settings), *_of_backup(settings)]
+        rules += _of_production(settings) if settings.production else []
+        if faults := [f"{PROJECT}:{rule.sentence}" for rule in rules if rule.broken]:
+            raise SettingsError(faults)
+        return settings
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not left empty, at any depth."""
+    return {
+        key: _given(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value not in ("", None)
+    }
+
+
+def vcpus(database: Database) -> int:
+    """Return how many vCPU the database has."""
+    if database.engine != "cloud-sql":
+        return database.vcpus
+    match = _TIER.fullmatch(database.tier)
+    assert match  # noqa: S101 - the field's own check
+    return int(match["custom"] or match["plus"] or 1)
+
+
+class _Rule(NamedTuple):
+    broken: bool
+    sentence: str
+
+
+def _of_service(settings: Settings) -> list[_Rule]:
+    service = settings.service
+    least, most = {1: (512, 4096), 2: (512, 8192), 4: (2048, 16_384), 8: (4096, 32_768)}[service.cpu]
+    unknown = [name for name in service.settings if not name.startswith("AUTHSVC_")]
+    return [
+        _Rule(
+            service.min_instances > service.max_instances,
+            f"service.minInstances ({service.min_instances}) is more than service.maxInstances"
+            f" ({service.max_instances}): lower the one or raise the other.",
+        ),
+        _Rule(
+            service.memory < least,
+            f"service.memory is {service.memory}Mi, and Cloud Run wants {least}Mi for {service.cpu} vCPU: raise it.",
+        ),
+        _Rule(
+            service.memory > most,
+            f"service.memory is {service.memory}Mi, and Cloud Run gives {service.cpu} vCPU at most {most}Mi: lower it,"
+            " or raise service.cpu.",
+        ),
+        _Rule(
+            settings.region in service.extra_regions,
+            f"service.extraRegions names gcp:region ({settings.region}) again: leave it out.",
+        ),
+        _Rule(
+            bool(service.extra_regions) and not settings.edge.enabled,
+            "service.extraRegions needs edge.enabled: without a load balancer nobody gets there.",
+        ),
+        _Rule(bool(unknown), f"service.settings has {', '.join(unknown)}: its names begin with AUTHSVC_."),
+        _Rule(
+            settings.edge.enabled and settings.domain is None,
+            "domain is missing: give the host name that people see, such as auth.example.com; edge.enabled needs it.",
+        ),
+        _Rule(
+            settings.rollout.percent < 100 and settings.rollout.stable is None,  # noqa: PLR2004 - all of it
+            "rollout.stable is missing: name the revision that serves the rest, or set rollout.percent to 100.",
+        ),
+    ]
+
+
+def _of_database(settings: Settings) -> list[_Rule]:
+    database = settings.database
+    plus = database.edition == "ENTERPRISE_PLUS"
+    cloud_sql = database.engine == "cloud-sql"
+    return [
+        _Rule(
+            cloud_sql and plus != ("perf-optimized" in database.tier),
+            f"database.tier {database.tier} is not one of edition {database.edition}: take db-custom-… for ENTERPRISE,"
+            " db-perf-optimized-N-… for ENTERPRISE_PLUS.",
+        ),
+        _Rule(
+            cloud_sql and not plus and database.pitr_days > 7,  # noqa: PLR2004 - the cloud's own bound
+            f"database.pitrDays is {database.pitr_days}, and the edition ENTERPRISE keeps 7: lower it, or take"
+            " ENTERPRISE_PLUS.",
+        ),
+        _Rule(
+            cloud_sql and database.highly_available and not database.pitr_days,
+            "database.highlyAvailable needs point-in-time recovery: set database.pitrDays to 1 or more.",
+        ),
+        _Rule(
+            cloud_sql and database.backups <= database.pitr_days,
+            f"database.backups is {database.backups}, and must be more than database.pitrDays ({database.pitr_days}):"
+            " a log without the backup before it restores nothing.",
+        ),
+        _Rule(
+            database.disk_limit_gb < database.disk_gb,
+            f"database.diskLimitGb ({database.disk_limit_gb}) is less than database.diskGb ({database.disk_gb}): raise"
+            " it.",
+        ),
+        _Rule(
+            database.engine == "external" and database.url_secret is None,
+            "database.urlSecret is missing: name the secret in Secret Manager that holds the URL of the database.",
+        ),
+        _Rule(
+            database.engine == "external" and database.owner_url_secret is None,
+            "database.ownerUrlSecret is missing: name the secret in Secret Manager that holds the URL of the owner of"
+            " the tables, for migrations.",
+        ),
+        _Rule(
+            # Of AlloyDB nobody knows it before the cluster is there.
+            database.ca_certificate is None
+            and (database.engine == "external" or (database.engine == "alloydb" and settings.image is not None)),
+            "database.caCertificate is missing: give the PEM of who signs the database's certificate; docs/scaling.md"
+            " says where to get it.",
+        ),
+        _Rule(
+            database.engine == "alloydb" and database.vcpus not in ALLOYDB_VCPUS,
+            f"database.vcpus is {database.vcpus}, and AlloyDB has {', '.join(map(str, ALLOYDB_VCPUS))}: take one.",
+        ),
+        _Rule(
+            database.replica_region == settings.region,
+            f"database.replicaRegion is gcp:region ({settings.region}): take another one, or leave it out.",
+        ),
+    ]
+
+
+def _of_backup(settings: Settings) -> list[_Rule]:
+    backup, key = settings.backup, settings.backup.kms_key
+    place = backup.region or settings.region
+    found = _KMS_KEY.fullmatch(key) if key else None
+    return [
+        _Rule(
+            found is not None and found["location"] != place,
+            f"backup.kmsKey {key} is not in {place}, where the exports are: take a key of that region.",
+        ),
+    ]
+
+
+def _of_production(settings: Settings) -> list[_Rule]:
+    """What a stack for real people must have; `authsvc:production: false` does without."""
+    database, otherwise = settings.database, "or set authsvc:production to false"
+    own = database.engine != "external"
+    return [
+        _Rule(
+            not settings.edge.enabled, f"edge.enabled is false: production is reached through its edge, {otherwise}."
+        ),
+        _Rule(
+            settings.service.min_instances < 1,
+            f"service.minInstances is 0: keep 1 or more, or the first login after a pause waits, {otherwise}.",
+        ),
+        _Rule(
+            own and not database.highly_available,
+            f"database.highlyAvailable is false: production survives the loss of a zone; set it, {otherwise}.",
+        ),
+        _Rule(
+            database.engine == "cloud-sql" and database.tier in SHARED_TIERS,
+            f"database.tier {database.tier} shares its CPU, and Google promises nothing for it: take db-custom-…,"
+            f" {otherwise}.",
+        ),
+        _Rule(
+            database.engine == "alloydb" and database.replica_region is None,
+            "database.replicaRegion is missing: AlloyDB keeps its backups where the cluster is, and a second cluster"
+            f" elsewhere has its own; name its region, {otherwise}.",
+        ),
+        _Rule(own and not database.pitr_days, f"database.pitrDays is 0: set it to 1 or more, {otherwise}."),
+        _Rule(
+            settings.backup.region is None,
+            f"backup.region is missing: name another region than gcp:region ({settings.region}), {otherwise}.",
+        ),
+        _Rule(
+            settings.backup.region == settings.region,
+            f"backup.region is gcp:region ({settings.region}): whoever loses the region loses both; take another one,"
+            f" {otherwise}.",
+        ),
+        _Rule(
+            not (settings.monitoring.emails or settings.monitoring.pager_emails),
+            f"monitoring.emails is empty: name who hears of alerts, {otherwise}.",
+        ),
+    ]
+
+
+def _sentence(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    """Return what pydantic found, in the terms of the stack file."""
+    path = [str(part) for part in fault["loc"]]
+    key = f"gcp:{path[0]}" if path[0] in ("project", "region") else f"{PROJECT}:{'.'.join(path)}"
+    match fault["type"]:
+        case "missing":
+            return f"{key} is missing: set it with `pulumi config set {key} …`."
+        case "extra_forbidden":
+            return f"{key} is no setting: see Pulumi.prod.yaml for those there are, or take it out."
+        case "value_error":
+            return f"{key} {fault['ctx']['error']}; it is {str(fault['input'])!r}."
+        case _:
+            message = fault["msg"][0].lower() + fault["msg"][1:]
+            return f"{key} is {str(fault['input'])!r}: {message}."

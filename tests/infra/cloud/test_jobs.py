@@ -1,0 +1,174 @@
+"""The jobs: a migration comes before the service, and each account may do what it is for and nothing else."""
+
+import json
+import re
+
+import pytest
+
+from infra.components.jobs import Jobs, JobsArgs
+from infra.components.secret_files import SecretFile
+from tests.infra.cloud import stacks
+from tests.infra.cloud.conftest import Recorded
+from tests.infra.cloud.container import mounted, template_of
+from tests.infra.cloud.recording import Recording, Registered, record
+
+SERVICE, JOB = "cloudrunv2/service:Service", "cloudrunv2/job:Job"
+ACCOUNT, SCHEDULE = "serviceaccount/account:Account", "cloudscheduler/job:Job"
+GRANTS = ("projects/iAMMember:IAMMember", "cloudrunv2/jobIamMember:JobIamMember")
+SECRET = "secretmanager/secretIamMember:SecretIamMember"
+
+SERVICE_SECRETS = {"signing-keys", "refresh-secret", "database-url", "database-ca", "run-monitoring"}
+OWNER_SECRETS = {"owner-url", "database-ca"}
+ROLES = {
+    "authsvc-service": {"roles/logging.logWriter", "roles/monitoring.metricWriter"},
+    "authsvc-migrate": set(),
+    "authsvc-sweep": set(),
+    "authsvc-sweeper": {"roles/run.invoker on authsvc-sweep"},
+    "authsvc-exporter": {"authsvcExporter"},
+}
+"""All that each account may, beside the secrets below. More is a decision, made here too."""
+SECRETS = {
+    "authsvc-service": SERVICE_SECRETS,
+    "authsvc-migrate": {*OWNER_SECRETS, "service-password"},
+    "authsvc-sweep": OWNER_SECRETS,
+}
+
+
+def roles_of(recording: Recording, account: str) -> set[str]:
+    custom = {each.outputs["name"]: each.inputs["roleId"] for each in recording.of("IAMCustomRole")}
+    found = set()
+    for kind in GRANTS:
+        for grant in recording.of(kind):
+            if grant.inputs["member"].startswith(f"serviceAccount:{account}@"):
+                role = custom.get(grant.inputs["role"], grant.inputs["role"])
+                found.add(f"{role} on {grant.inputs['name']}" if "name" in grant.inputs else role)
+    return found
+
+
+def test_each_account_has_these_roles_and_no_others(stack: Recording) -> None:
+    accounts = {each.inputs["accountId"] for each in stack.of(ACCOUNT)}
+    assert accounts >= ROLES.keys()
+    assert {account: roles_of(stack, account) for account in ROLES} == ROLES
+
+
+def test_each_account_reads_these_secrets_and_no_others(stack: Recording) -> None:
+    found: dict[str, set[str]] = {}
+    for grant in stack.of(SECRET):
+        assert grant.inputs["role"] == "roles/secretmanager.secretAccessor"
+        account = re.fullmatch(r"serviceAccount:([a-z-]+)@.*", grant.inputs["member"])
+        assert account
+        found.setdefault(account[1], set()).add(grant.inputs["secretId"].removeprefix("authsvc-"))
+    assert found == SECRETS
+
+
+def test_the_role_of_exports_may_only_export(prod: Recording) -> None:
+    role = prod.one("projects/iAMCustomRole:IAMCustomRole", "authsvc-exporter")
+    assert set(role.inputs["permissions"]) == {
+        "cloudsql.instances.export",
+        "cloudsql.instances.get",
+        "workflows.executions.create",
+    }
+
+
+def test_no_two_of_them_share_an_account_and_none_is_the_default_one(stack: Recording) -> None:
+    users = [*stack.of(SERVICE), *stack.of(JOB)]
+    accounts = [template_of(each)["serviceAccount"] for each in users]
+    assert len(set(accounts)) == len(accounts)
+    assert all(each.startswith("authsvc-") for each in accounts)
+
+
+def test_the_migration_has_succeeded_before_a_revision_starts(stack: Recording) -> None:
+    migration = stack.one(JOB, "authsvc-migrate")
+    assert migration.urn in stack.one(SERVICE).dependencies
+    # Run to its end: with startExecutionToken the update would go on while it runs.
+    assert "startExecutionToken" not in migration.inputs
+    assert migration.inputs["runExecutionToken"]
+    template = template_of(migration)
+    arguments = template["containers"][0]["args"]
+    assert arguments[:3] == ["migrate", "--service-role", "authsvc"]
+    assert mounted(migration, template["containers"][0])[arguments[4]] == "authsvc-service-password"
+    assert template["maxRetries"] == 0
+    assert template["containers"][0]["image"] == template_of(stack.one(SERVICE))["containers"][0]["image"]
+
+
+def test_another_image_is_migrated_for_again_and_the_same_one_is_not(recorded: Recorded) -> None:
+    def token(overrides: dict[str, object] | None = None) -> str:
+        return str(recorded("dev", overrides).one(JOB, "authsvc-migrate").inputs["runExecutionToken"])
+
+    first = token()
+    assert first == token({"authsvc:rollout": {"percent": 0, "stable": "authsvc-old"}})
+    assert first != token({"authsvc:image": f"europe-west1-docker.pkg.dev/p/authsvc/authsvc@sha256:{'89' * 32}"})
+    assert re.fullmatch(r"[a-z][a-z0-9-]*", first)
+    assert len("authsvc-migrate") + len(first) < 63
+
+
+def test_the_sweep_is_started_on_its_schedule_by_an_account_that_may_start_it(stack: Recording) -> None:
+    schedule = stack.one(SCHEDULE, "authsvc-sweep")
+    target = schedule.inputs["httpTarget"]
+    project = stacks.settings("dev").project
+    assert target["uri"] == (
+        f"https://run.googleapis.com/v2/projects/{project}/locations/europe-west1/jobs/authsvc-sweep:run"
+    )
+    assert target["oauthToken"]["serviceAccountEmail"].startswith("authsvc-sweeper@")
+    assert template_of(stack.one(JOB, "authsvc-sweep"))["containers"][0]["args"] == ["sweep"]
+    assert (schedule.inputs["schedule"], schedule.inputs["timeZone"]) == ("*/15 * * * *", "Etc/UTC")
+
+
+def test_an_export_goes_to_the_bucket_of_backups_under_a_new_name_each_time(prod: Recording) -> None:
+    workflow = prod.one("workflows/workflow:Workflow")
+    schedule = prod.one(SCHEDULE, "authsvc-export")
+    assert schedule.inputs["schedule"] == stacks.settings("prod").backup.schedule
+    assert schedule.inputs["httpTarget"]["uri"].endswith("/authsvc-export/executions")
+    assert workflow.urn in schedule.dependencies
+    [step] = json.loads(workflow.inputs["sourceContents"])["main"]["steps"]
+    assert step["export"]["call"] == "googleapis.sqladmin.v1.instances.export"
+    context = step["export"]["args"]["body"]["exportContext"]
+    assert step["export"]["args"]["instance"] == prod.outputs["database_instance"]
+    bucket = prod.outputs["backup_bucket"]
+    # Cloud SQL refuses to write a file that is there.
+    assert context["uri"].startswith(f'${{"gs://{bucket}/authsvc-" + ')
+    assert "sys.now()" in context["uri"]
+    assert (context["fileType"], context["databases"]) == ("SQL", ["authsvc"])
+    assert stacks.settings("prod").region != stacks.settings("prod").backup.region
+
+
+def test_the_account_that_exports_may_not_write_the_bucket(prod: Recording) -> None:
+    writers = {each.inputs["member"] for each in prod.of("storage/bucketIAMMember:BucketIAMMember")}
+    assert not any("authsvc-exporter" in each for each in writers)
+
+
+def test_a_database_that_is_somebody_elses_is_not_exported() -> None:
+    chosen = stacks.settings("dev")
+
+    def program() -> None:
+        args = JobsArgs(
+            chosen.project,
+            chosen.region,
+            str(chosen.image),
+            chosen.jobs,
+            chosen.backup,
+            engine="external",
+            production=False,
+            role="authsvc",
+            role_password=SecretFile("/secrets/service-password/password", "authsvc-service-password", "1"),
+            environment={},
+            files=[],
+            network_id="network",
+            subnetwork_id="subnetwork",
+            database_instance="",
+            backup_bucket="",
+        )
+        Jobs("authsvc", args)
+
+    recording = record(program)
+    assert {each.name for each in recording.of(SCHEDULE)} == {"authsvc-sweep"}
+    assert not recording.of("workflows/workflow:Workflow")
+
+
+@pytest.mark.parametrize("kind", [JOB, "workflows/workflow:Workflow", SERVICE])
+def test_in_production_nothing_of_it_can_be_deleted_by_mistake(kind: str, prod: Recording, dev: Recording) -> None:
+    def protected(resources: list[Registered]) -> set[bool]:
+        return {each.inputs["deletionProtection"] for each in resources}
+
+    assert protected(prod.of(kind)) == {True}
+    assert protected(dev.of(kind)) == {False}
