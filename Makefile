@@ -12,6 +12,8 @@ DEV_READY := $(VENV)/.dev-ready
 INFRA_READY := $(VENV)/.infra-ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKS := requirements
+# How many tests run at once; `auto`: one a core. One more than there are cores keeps them busy while tests wait.
+WORKERS ?= auto
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
@@ -41,7 +43,7 @@ $(DEV_READY): requirements/dev.txt $(RUN_READY)
 run: $(RUN_READY) ## Serve http://127.0.0.1:8080 on an embedded PostgreSQL; Ctrl-C stops both
 	@exec $(BIN)/authsvc dev
 
-test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included (ARGS="-k login" goes to pytest)
+test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included (ARGS="-k login" goes to pytest; WORKERS=3)
 	@./tests/install-browser
 	@./tests/install-nginx
 	@./tests/install-haproxy
@@ -49,7 +51,7 @@ test: $(DEV_READY) ## Run the whole suite, browser, proxies and poolers included
 	@./tests/install-postgresql
 	@./tests/install-prometheus
 	@./tests/install-iproute2
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the API for 10 minutes and the parsers by 20,000 texts each (ARGS="--fuzz-seconds 60 --fuzz-examples 500")
 	@$(BIN)/python -m pytest --no-cov -s -v tests/fuzz --fuzz-seconds 600 --fuzz-examples 20000 $(ARGS)

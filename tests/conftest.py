@@ -1,12 +1,17 @@
 """Fixtures: clock, entropy, database (cloned for each test), config, service, client: in that order."""
 
 import asyncio
+import asyncio.constants
 import dataclasses
 import gc
 import io
 import json
 import logging
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -49,6 +54,11 @@ HASHES = (
     (bcrypt, "hashpw"),
 )
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of a name of its own is made in it
+ROOM_BYTES = 2 << 30
+# Debug mode is there for slow callbacks; where each callback, task and future was made took a third of the time.
+asyncio.constants.DEBUG_STACK_DEPTH = 0  # type: ignore[misc]
+
 
 class FrozenClock:
     """A clock that a test turns."""
@@ -76,13 +86,31 @@ def clock() -> FrozenClock:
     return FrozenClock()
 
 
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """Lend a folder for a server's data: to clone a database on a busy disk takes ten times as long.
+
+    On the disk where there is no such file system, or little room on it, as in a container by default.
+    """
+    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    prefix = "authsvc-tests-"
+    for left in MEMORY.glob(f"{prefix}*"):  # of runs that were killed
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-", dir=MEMORY if has_room else None) as name:
+        yield Path(name)
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[embedded.Server]:
+def postgres(request: pytest.FixtureRequest) -> Iterator[embedded.Server]:
     """One server for the whole run, with a migrated database to clone."""
     chosen = request.config.getoption("--pg-bin")
     pg_bin = Path(chosen) if chosen else None
     settings = {"max_connections": "200"}
-    with embedded.serve(tmp_path_factory.mktemp("pg"), pg_bin=pg_bin, durable=False, settings=settings) as server:
+    with (
+        folder_in_memory() as folder,
+        embedded.serve(folder, pg_bin=pg_bin, durable=False, settings=settings) as server,
+    ):
         _administer(server, "create database template_authsvc")
         migrations.apply(DatabaseUrl(server.url_of("template_authsvc")))
         yield server
@@ -95,7 +123,7 @@ _numbers = count(1)
 def database_url(postgres: embedded.Server) -> Iterator[DatabaseUrl]:
     """The URL of a migrated, empty database of this test alone."""
     name = f"test_{next(_numbers)}"
-    _administer(postgres, f"create database {name} template template_authsvc")
+    _administer(postgres, f"create database {name} template template_authsvc strategy file_copy")
     yield DatabaseUrl(postgres.url_of(name))
     _administer(postgres, f"drop database {name} with (force)")
 
@@ -245,6 +273,12 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     assert not [line for line in slow if line.startswith("Executing")], slow
 
 
+@pytest.hookimpl(trylast=True)  # after the order was made random
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what lasts: whatever it waits for, other workers have something to do meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("lasting") is None)
+
+
 def pytest_runtest_logfinish() -> None:
     """Leave what outlives a test out of later collections.
 
@@ -259,5 +293,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pg-bin", help="Folder of the PostgreSQL server binaries to test with.")
     parser.addoption("--model-examples", type=int, help="How many random sequences the model is run through.")
     parser.addoption("--kills", type=int, default=10, help="How often an instance is killed; the whole is 100.")
+    parser.addoption("--timing-samples", type=int, help="How often the time of each login is taken; the whole is 1000.")
     parser.addoption("--fuzz-seconds", type=int, help="How long the API is fuzzed; with other input each time.")
     parser.addoption("--fuzz-examples", type=int, help="How many texts each parser is given; others each time.")

@@ -24,7 +24,7 @@ from tests.test_config import LEAST, faults_with
     ],
 )
 def test_another_machine_is_reached_by_a_stated_sslmode_that_never_falls_back(url: str) -> None:
-    """DBF-16."""
+    """DBF-16 (ASVS 12.3.1)."""
     (fault,) = faults_with("AUTHSVC_DATABASE_URL", url)
     assert fault.startswith("AUTHSVC_DATABASE_URL must say how to secure the way to another machine")
 

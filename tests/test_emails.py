@@ -28,7 +28,7 @@ LONGEST = f"{'x' * 64}@{LABEL}.{LABEL}.{'b' * 58}.de"
     ],
 )
 def test_an_address_has_one_canonical_form(text: str, canonical: str) -> None:
-    """EML-06, EML-09."""
+    """EML-06, EML-09 (ASVS 1.1.1)."""
     assert parse(text) == canonical
     assert parse(canonical) == canonical
 
@@ -111,7 +111,7 @@ def test_a_local_part_that_is_not_ascii_never_meets_one_that_is(local: str) -> N
     ],
 )
 def test_what_is_no_address_of_a_public_domain_is_refused(text: str) -> None:
-    """EML-08, EML-10, EML-11, EML-12, EML-16."""
+    """EML-08, EML-10, EML-11, EML-12, EML-16 (ASVS 1.3.11)."""
     with pytest.raises(InvalidEmailError) as caught:
         parse(text)
     assert caught.value.code == "email_invalid"
@@ -127,7 +127,7 @@ def test_what_is_no_address_of_a_public_domain_is_refused(text: str) -> None:
     ],
 )
 def test_the_limits_of_rfc_5321_hold(longest: str, code: str, longer: str) -> None:
-    """EML-14."""
+    """EML-14 (RFC 5321)."""
     assert parse(longest) == longest
     with pytest.raises(InvalidEmailError) as caught:
         parse(longer)

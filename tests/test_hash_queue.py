@@ -84,7 +84,7 @@ def quick() -> str:
 
 
 async def test_who_would_wait_too_long_is_told_when_to_come_back(make: Make) -> None:
-    """DOS-01."""
+    """DOS-01 (ASVS 15.2.2)."""
     queue, held = make(threads=2, mean=2.6), Held()
     async with asyncio.TaskGroup() as group:
         # Two run at once, two wait 2.6 s for these, and the next would wait 5.2 s.

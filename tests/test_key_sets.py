@@ -156,7 +156,7 @@ def bad_members() -> list[tuple[object, str]]:
 
 
 def test_each_fault_of_a_key_set_has_its_sentence() -> None:
-    """TOK-03: and no sentence quotes the key."""
+    """TOK-03 (ASVS 11.2.3): and no sentence quotes the key."""
     for member, sentence in bad_members():
         with pytest.raises(ValueError, match=r"^(holds|cannot)") as caught:
             read_key_set(json.dumps({"keys": [member]}))

@@ -89,7 +89,7 @@ def by_the_error_itself() -> None:
 def test_an_exception_is_told_by_its_type_and_frames_and_never_by_its_text(
     log: io.StringIO, say: Callable[[], None]
 ) -> None:
-    """LGX-03, LGX-06."""
+    """LGX-03, LGX-06 (ASVS 16.5.1)."""
     try:
         fail()
     except LookupError:
@@ -110,7 +110,7 @@ def test_where_no_exception_is_there_is_nothing_to_tell(log: io.StringIO) -> Non
 
 
 def test_libraries_say_their_constant_text_and_nothing_they_format(log: io.StringIO) -> None:
-    """LGX-01."""
+    """LGX-01 (ASVS 1.3.10)."""
     logging.getLogger("aiohttp.server").warning("Error handling request from %s", CANARY)
     logging.getLogger("chatty").info("not heard")
     (line,) = lines(log)

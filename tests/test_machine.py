@@ -119,7 +119,7 @@ def config(**settings: str) -> Config:
     ],
 )
 def test_as_many_threads_as_the_document_says_fit_and_not_one_more(limit: int, profile: str, most: int) -> None:
-    """DOS-01."""
+    """DOS-01 (ASVS 15.2.2)."""
     document = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text("utf-8")
     row = next(line for line in document.splitlines() if line.startswith(f"| {limit // 1024 or limit} "))
     assert f"{most} threads" in row

@@ -168,7 +168,7 @@ def tokens(token: str, config: Config, clock: FrozenClock) -> dict[str, str]:
 async def test_whatever_is_wrong_is_401_with_the_challenge_and_no_reason(
     tokens: dict[str, str], guarded: Guarded, headers: list[tuple[str, str]], expected: tuple[str, str]
 ) -> None:
-    """TOK-05, TOK-09, TOK-10."""
+    """TOK-05, TOK-09, TOK-10 (RFC 8725 §3.10)."""
     client = await guarded()
     for name, text in tokens.items():
         headers = [(header, value.replace(name, text)) for header, value in headers]
@@ -209,7 +209,7 @@ async def test_another_audience_is_for_another_service(token: str, guarded: Guar
 async def test_a_storm_of_unknown_keys_fetches_no_more_than_once_an_interval(
     token: str, relay: Relay, guarded: Guarded, config: Config, clock: FrozenClock
 ) -> None:
-    """TOK-05, DOS-08."""
+    """TOK-05, DOS-08 (RFC 8725 §3.10)."""
     client = await guarded(retry=INTERVAL)
     assert await status(client, token) == 200
     for seconds, fetches in ((0, 1), (INTERVAL, 2), (0, 2), (INTERVAL - 1, 2), (1, 3)):
@@ -379,7 +379,7 @@ async def test_keys_that_are_taken_back_end_their_tokens_at_the_next_fetch(
 async def test_a_new_key_is_found_at_its_first_token(
     token: str, relay: Relay, guarded: Guarded, config: Config, clock: FrozenClock
 ) -> None:
-    """DEP-11."""
+    """DEP-11 (RFC 7517)."""
     client = await guarded(retry=AT_ONCE)
     assert await status(client, token) == 200
     relay.forged = json.dumps(key_sets.read_key_set(OTHER_KEYS).published()).encode()

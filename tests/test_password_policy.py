@@ -42,7 +42,7 @@ def code_of(policy: PasswordPolicy, text: str) -> str:
     ],
 )
 def test_these_are_accepted_as_they_are(text: str) -> None:
-    """REG-08, REG-09, REG-11, REG-12, REG-17, REG-18."""
+    """REG-08, REG-09, REG-11, REG-12, REG-17, REG-18 (ASVS 6.2.5, 6.2.9)."""
     password = POLICY.read_new(text)
     assert password.raw == text
     assert password.normalized == text
@@ -60,7 +60,7 @@ def test_these_are_accepted_as_they_are(text: str) -> None:
     ],
 )
 def test_length_is_counted_in_code_points(policy: PasswordPolicy, text: str) -> None:
-    """REG-07, REG-08: neither UTF-8 bytes nor UTF-16 units nor the two halves of an NFD letter count."""
+    """REG-07, REG-08 (ASVS 6.2.1): neither UTF-8 bytes nor UTF-16 units nor the two halves of an NFD letter count."""
     assert code_of(policy, text) == "password_too_short"
 
 
@@ -111,7 +111,7 @@ def test_a_lone_surrogate_is_no_text(text: str) -> None:
     ["password", "PassWord", "12345678", "1qaz2wsx", "password1", "iloveyou1", "        ", "\t \u3000\u2003\u00a0\n  "],
 )
 def test_common_ones_are_refused_in_any_case(text: str) -> None:
-    """REG-11, REG-15."""
+    """REG-11, REG-15 (ASVS 6.2.8, 6.2.4)."""
     assert code_of(POLICY, text) == "password_common"
 
 
@@ -131,7 +131,7 @@ def test_common_ones_are_refused_in_any_case(text: str) -> None:
     ],
 )
 def test_the_address_itself_is_no_password(text: str) -> None:
-    """REG-16."""
+    """REG-16 (ASVS 2.1.2, 2.2.3)."""
     with pytest.raises(InvalidPasswordError) as caught:
         POLICY.refuse_address(POLICY.read(text), "ada.l@example.com")
     assert caught.value.code == "password_is_email"
@@ -203,7 +203,7 @@ def test_a_service_is_called_by_its_host_and_by_its_own_name(host: str, names: s
 
 
 def test_the_shipped_list_holds_more_than_two_hundred_thousand() -> None:
-    """REG-15: whole, sorted, each once."""
+    """REG-15 (ASVS 6.2.4): whole, sorted, each once."""
     data = resources.common_passwords()
     digests = [data[place : place + 6] for place in range(0, len(data), 6)]
     assert len(COMMON) == len(digests) > 200_000
@@ -224,7 +224,7 @@ def test_the_shipped_list_holds_more_than_two_hundred_thousand() -> None:
     ],
 )
 def test_the_shipped_list_holds_what_everybody_tries(text: str) -> None:
-    """REG-15."""
+    """REG-15 (ASVS 6.2.4)."""
     assert text in COMMON
 
 

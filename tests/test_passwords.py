@@ -146,7 +146,7 @@ async def test_a_hash_verifies_its_password_and_no_other(passwords: Passwords) -
 
 
 async def test_every_character_of_the_longest_password_matters(passwords: Passwords) -> None:
-    """REG-09, REG-12."""
+    """REG-09, REG-12 (ASVS 6.2.8)."""
     stored_hash = await passwords.hash(read("x" * 256))
     assert await passwords.verify(read("x" * 255 + "y"), stored_hash) is Verdict.MISMATCH
     with_nul = await passwords.hash(read("aaaaaaa\0bbbbbbbb"))
@@ -248,7 +248,7 @@ def test_parameters_at_the_bound_are_within_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["m=131072,t=3,p=1", "m=26215,t=10,p=1"])
 def test_memory_and_passes_are_bounded_together(text: str) -> None:
-    """DOS-01: ten wrong passwords for such an account must not keep everybody waiting."""
+    """DOS-01 (ASVS 15.2.2): ten wrong passwords for such an account must not keep everybody waiting."""
     assert not supported(ARGON2ID.replace("m=64,t=1,p=1", text))
 
 
@@ -304,7 +304,7 @@ async def test_nobody_can_log_in_with_a_decoy_of_another_process(make: Make) -> 
 async def test_a_weaker_hash_is_renewed_and_a_stronger_one_never_weakened(
     make: Make, parameters: str, *, weaker: bool
 ) -> None:
-    """PWD-12."""
+    """PWD-12 (ASVS 11.2.2)."""
     passwords = await make(Argon2Profile(64, 3, 1))
     assert passwords.needs_rehash(ARGON2ID.replace("m=64,t=1,p=1", parameters)) is weaker
 

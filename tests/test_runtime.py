@@ -23,6 +23,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_loop_that_is_held_up_lags() -> None:
+    """DOS-11 (CWE-405): whoever blocks the event loop shows in its lag, which an alert watches."""
     watched = Runtime()
     watched.start()
     try:

@@ -64,6 +64,17 @@ def test_a_token_says_what_rfc_9068_asks_and_reads_back(clock: FrozenClock, name
     assert token.text not in repr(token)
 
 
+@pytest.mark.parametrize("name, backend", [("EC", "CryptographyECKey"), ("RSA", "CryptographyRSAKey")])
+def test_a_key_is_built_once_and_not_for_each_token(
+    clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, name: str, backend: str
+) -> None:
+    """DOS-12 (CWE-405): to build an RSA key takes longer than to sign with it a dozen times."""
+    keys = load_keys(tokens_of(name))
+    monkeypatch.setattr(f"jose.backends.cryptography_backend.{backend}.__init__", lambda *_given: pytest.fail("built"))
+    texts = [issuer_of(keys, clock).issue(SUBJECT, SESSION).text for _ in range(2)]
+    assert [reader_of(keys, clock).read(text).subject for text in texts] == [SUBJECT] * 2
+
+
 def test_the_lives_of_tokens_differ_by_up_to_a_twentieth_and_end_with_the_session(clock: FrozenClock) -> None:
     issuer = AccessTokenIssuer(load_keys(tokens_of("EC")).signing, ISSUER, "authsvc", 900, clock, SystemEntropy())
     lives = [issuer.issue(SUBJECT, SESSION).expires_in for _ in range(300)]
@@ -80,7 +91,7 @@ def test_each_token_has_an_id_of_its_own(clock: FrozenClock) -> None:
 
 @pytest.mark.parametrize("names", [["EC", "RSA"], ["RSA", "EC"], ["EC2", "EC", "RSA"]])
 def test_a_mixed_set_signs_with_its_first_key_and_verifies_with_each(clock: FrozenClock, names: list[str]) -> None:
-    """DEP-11, DEP-12: the library alone fails on these, by their order."""
+    """DEP-11, DEP-12 (RFC 7517): the library alone fails on these, by their order."""
     keys = load_keys(tokens_of(*names))
     assert keys.signing.kid == jwk(names[0])["kid"]
     reader = reader_of(keys, clock)
@@ -133,7 +144,7 @@ def test_a_token_that_was_good_is_verified_once(clock: FrozenClock, counting: tu
 
 
 def test_a_remembered_token_expires_all_the_same(clock: FrozenClock) -> None:
-    """TOK-19, DEP-15: and a clock that was set back is looked at too."""
+    """TOK-19, DEP-15 (ASVS 9.2.1): and a clock that was set back is looked at too."""
     keys = load_keys(tokens_of("EC"))
     reader, token = reader_of(keys, clock), issuer_of(keys, clock).issue(SUBJECT, SESSION).text
     reader.read(token)
@@ -178,7 +189,7 @@ def test_new_keys_forget_what_the_old_ones_verified(clock: FrozenClock, counting
 def test_memory_is_bounded_in_bytes_and_the_oldest_is_forgotten_first(
     clock: FrozenClock, counting: tuple[KeySet, CountingKey]
 ) -> None:
-    """DOS-14."""
+    """DOS-14 (ASVS 14.2.2)."""
     keys, counter = counting
     issuer = issuer_of(keys, clock)
     tokens = [issuer.issue(SUBJECT, SESSION).text for _ in range(8)]

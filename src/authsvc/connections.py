@@ -6,7 +6,8 @@ What is no HTTP is refused by the application as everything else is; aiohttp quo
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -44,6 +45,8 @@ class Connections:
         self._limit = limit
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
+        self._in_flight = 0
+        self._none_in_flight = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -82,6 +85,23 @@ class Connections:
         self._waiting.pop(connection, None)
         if connection in self._open:
             self._waiting[connection] = None
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        """Count a request whose answer is made, or sent."""
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._none_in_flight.set()
+
+    async def all_answered(self) -> None:
+        """Return when nothing is in flight."""
+        while self._in_flight:
+            self._none_in_flight.clear()
+            await self._none_in_flight.wait()
 
     def _has_come(self, connection: "Connection", body: StreamReader) -> None:
         if connection.body is body:
@@ -171,6 +191,13 @@ class Connection(web.RequestHandler):
         if self._head is not None:
             self._head.cancel()
             self._head = None
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer: what is sent as it is read is in flight until its end."""
+        with self._connections.in_flight():
+            return await super().finish_response(request, resp, start_time)
 
     def pause_writing(self) -> None:
         """Give the client its time to take what waits for it."""

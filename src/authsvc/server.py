@@ -105,12 +105,10 @@ def connections_that_fit(pool_size: int) -> int:
 
 
 class _Port:
-    """An application on its listening socket; knows which requests are in flight."""
+    """An application on its listening socket; waits at its end for what is in flight."""
 
     def __init__(self, app: web.Application, limit: int = MAX_CONNECTIONS) -> None:
         self.draining = False
-        self._in_flight = 0
-        self._idle = asyncio.Event()
         self._connections = Connections(limit)
         self._sockets: asyncio.Server | None = None
         # `close` has waited before: what is left then is cut.
@@ -148,11 +146,9 @@ class _Port:
         """
         if self._sockets is not None:
             self._sockets.close()
-        if self._in_flight:
-            self._idle.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._idle.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._connections.all_answered()
         await self._runner.cleanup()
 
     def _server(self) -> web.Server:
@@ -168,15 +164,12 @@ class _Port:
             connection = request.protocol
             assert isinstance(connection, Connection)  # noqa: S101 - `_accept` has made it
             self._connections.asks(connection, request.content)
-            self._in_flight += 1
             try:
-                request = _read_strictly(request)
-                response: web.StreamResponse = await handle(request)
+                with self._connections.in_flight():
+                    request = _read_strictly(request)
+                    response: web.StreamResponse = await handle(request)
             finally:
                 self._connections.waits(connection)
-                self._in_flight -= 1
-                if not self._in_flight:
-                    self._idle.set()
             if self.draining or MALFORMED in request:
                 response.force_close()  # the next request goes to another instance, or cannot be told from this one
             return response

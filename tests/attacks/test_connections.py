@@ -270,6 +270,7 @@ DRIP_SECONDS = 0.2
 ENDS = {"half a body": [b"408"], "chunks of a body": [b"408"], "half a body that nobody reads": [b"404"]}
 
 
+@pytest.mark.lasting
 def test_what_drips_is_hung_up_on_and_an_idle_connection_is_kept(served: Running) -> None:
     """DOS-02, ASVS 15.2.2 (slowloris, R-U-Dead-Yet): a byte now and then buys no time, nor does a first good request.
 
@@ -332,7 +333,7 @@ def test_a_thousand_requests_at_once_are_answered_in_order(served: Running) -> N
 def test_clients_that_go_away_while_their_password_is_hashed_leave_nothing_behind(
     settings: dict[str, str], start: Start
 ) -> None:
-    """DOS-01, DOS-03: by a reset, by half an end, by a plain one."""
+    """DOS-01, DOS-03 (ASVS 15.2.2): by a reset, by half an end, by a plain one."""
     running = start("serve", settings={**settings, "AUTHSVC_PASSWORD_THREADS": "1", "AUTHSVC_LIMITS": "off"})
     running.until_it_says(READY)
     assert running.ask("/api/auth/register", CREDENTIALS).status == 201

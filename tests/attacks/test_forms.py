@@ -17,7 +17,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def test_a_form_without_its_token_or_with_another_does_nothing(client: Client) -> None:
-    """FRM-01."""
+    """FRM-01 (ASVS 3.5.1)."""
     await make.user(client)
     token = (await form(client, "/login"))[FIELD]
     edited = ("A" if token[0] != "A" else "B") + token[1:]
@@ -82,7 +82,7 @@ SITES: list[tuple[dict[str, str], bool]] = [
 
 
 async def test_what_another_sites_page_sends_is_refused(client: Client) -> None:
-    """FRM-02, FRM-03: in the API and in the forms, before anything is read."""
+    """FRM-02, FRM-03 (ASVS 3.5.1): in the API and in the forms, before anything is read."""
     await make.user(client)
     for headers, own in SITES:
         fields = await form(client, "/login") | CREDENTIALS
@@ -140,7 +140,7 @@ ELSEWHERE = [
 
 
 async def test_a_login_leads_to_a_path_of_this_site_and_nowhere_else(client: Client) -> None:
-    """FRM-08, FRM-09."""
+    """FRM-08, FRM-09 (ASVS 1.2.2, 3.7.2)."""
     await make.user(client)
     token = (await form(client, "/login"))[FIELD]
     for target in ELSEWHERE:
@@ -158,7 +158,7 @@ async def test_a_login_leads_to_a_path_of_this_site_and_nowhere_else(client: Cli
 
 @pytest.mark.parametrize("path", ["/login", "/register"])
 async def test_what_was_typed_is_shown_again_as_text(client: Client, path: str) -> None:
-    """FRM-11."""
+    """FRM-11 (ASVS 1.2.1, 1.3.7)."""
     for typed in ('"><script>alert(1)</script>', "' onfocus='alert(1)", "{{7*7}}", "</title><svg onload=x>", "\x00"):
         fields = await form(client, path) | {"email": typed, "password": "typed-secret"}
         response = await send(client, path, fields)
@@ -204,7 +204,7 @@ async def test_a_form_that_cannot_be_read_is_answered_with_a_page(client: Client
 
 
 async def test_only_an_url_encoded_form_in_utf_8_is_read_as_a_form(client: Client) -> None:
-    """FRM-04, FRM-17: no multipart, and so no file where a password is expected."""
+    """FRM-04, FRM-17 (ASVS 3.5.2): no multipart, and so no file where a password is expected."""
     upload = FormData()
     upload.add_field("email", EMAIL)
     upload.add_field("password", b"correct horse battery staple", filename="x")
@@ -220,7 +220,7 @@ async def test_only_an_url_encoded_form_in_utf_8_is_read_as_a_form(client: Clien
 
 
 async def test_a_method_in_a_field_or_a_header_is_not_obeyed(client: Client) -> None:
-    """FRM-16."""
+    """FRM-16 (ASVS 3.5.3)."""
     await make.user(client)
     fields = await form(client, "/login") | CREDENTIALS | {"_method": "DELETE"}
     assert (await send(client, "/login", fields)).status == 422
@@ -229,7 +229,7 @@ async def test_a_method_in_a_field_or_a_header_is_not_obeyed(client: Client) -> 
 
 
 async def test_pages_are_not_kept_after_a_logout_and_fields_are_named_for_password_managers(client: Client) -> None:
-    """FRM-13, FRM-14."""
+    """FRM-13, FRM-14 (ASVS 6.2.7)."""
     login, register = await client.get("/login"), await client.get("/register")
     assert login.headers["Cache-Control"] == "no-store"
     for page, new_or_current in ((await login.text(), "current"), (await register.text(), "new")):

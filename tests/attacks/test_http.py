@@ -115,7 +115,7 @@ def assert_a_problem_without_quotes(answer: bytes) -> None:
 async def test_what_is_not_well_formed_is_counted_and_leaves_a_line_like_every_request(
     wire: Wire, log: StringIO, service: Service
 ) -> None:
-    """LGX-01, MET-01: under the label of unknown paths, and none of aiohttp's own lines beside it."""
+    """LGX-01, MET-01 (ASVS 16.2.5): under the label of unknown paths, and none of aiohttp's own lines beside it."""
     for junk in (b"\x16\x03\x01\x02\x00" + SECRET, b"GET /" + SECRET + b" HTTP/1.1\r\nX : y\r\n\r\n"):
         await wire.exchange(junk + b"\r\n\r\n")
     lines = [json.loads(line) for line in log.getvalue().splitlines()]

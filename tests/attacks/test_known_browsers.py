@@ -67,7 +67,7 @@ async def test_a_stranger_who_keeps_guessing_does_not_keep_the_owner_out_of_his_
     ids=["another MAC", "another time", "that of another account", "none", "not ASCII"],
 )
 async def test_nobody_makes_himself_a_known_browser(forge: Callable[[str, str], str], client: Client) -> None:
-    """LGN-11: each made-up one would be a fresh count."""
+    """LGN-11 (ASVS 6.1.1): each made-up one would be a fresh count."""
     await make.user(client)
     await make.user(client, "mallory@example.com")
     forged = forge(await browser_of(client), await browser_of(client, "mallory@example.com"))
@@ -76,7 +76,7 @@ async def test_nobody_makes_himself_a_known_browser(forge: Callable[[str, str], 
 
 
 async def test_a_browser_that_is_known_is_limited_like_everybody(client: Client) -> None:
-    """LGN-11: a cookie may be stolen."""
+    """LGN-11 (ASVS 6.1.1): a cookie may be stolen."""
     await make.user(client)
     known = partial(guess, client, Cookie=await browser_of(client))
     assert await statuses(*(known() for _ in range(BURST + 1))) == [401] * BURST + [429]
@@ -94,7 +94,7 @@ async def test_who_collected_many_marks_has_no_more_guesses_than_with_one(client
 
 
 async def test_a_browser_is_known_for_a_year(client: Client, clock: FrozenClock) -> None:
-    """LGN-11: what a cookie says of its own end binds nobody who stole it."""
+    """LGN-11 (ASVS 6.1.1): what a cookie says of its own end binds nobody who stole it."""
     await make.user(client)
     cookie = await browser_of(client)
     clock.advance(KNOWN_SECONDS)

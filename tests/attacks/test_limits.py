@@ -157,7 +157,7 @@ async def test_one_password_on_many_accounts_from_one_origin_is_stopped(
 
 
 async def test_who_is_refused_for_his_origin_uses_up_no_slot_of_an_account(client: Client) -> None:
-    """LGN-11: else one origin could keep everybody out, at no cost."""
+    """LGN-11 (ASVS 6.1.1): else one origin could keep everybody out, at no cost."""
     await make.user(client)
     for number in range(60):
         await guess(client, f"user{number}@example.com")
@@ -250,7 +250,7 @@ async def test_the_count_holds_on_another_instance_and_after_a_restart(
 async def test_the_journal_tells_the_owner_once_and_a_flood_does_not_fill_it(
     client: Client, database: Database
 ) -> None:
-    """LGX-08, DOS-14: who is refused for the limit leaves no row."""
+    """LGX-08, DOS-14 (ASVS 16.3.1): who is refused for the limit leaves no row."""
     await make.user(client)
     for _ in range(30):
         await guess(client)
@@ -263,7 +263,7 @@ async def test_the_journal_tells_the_owner_once_and_a_flood_does_not_fill_it(
 
 
 async def test_registrations_from_one_origin_are_limited(client: Client, clock: FrozenClock) -> None:
-    """REG-25, DOS-10"""
+    """REG-25, DOS-10 (ASVS 2.4.1)"""
 
     async def register(number: int, address: str = STRANGER) -> ClientResponse:
         body = {"email": f"user{number}@example.com", "password": PASSWORD}

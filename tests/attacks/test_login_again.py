@@ -40,7 +40,7 @@ def put(client: Client, refresh_token: str) -> None:
 async def test_the_session_that_the_browser_held_ends_whosever_it_was(
     log_in: LogIn, email: str, client: Client
 ) -> None:
-    """LGN-21, SES-01: another id, the old one is dead, and nothing of it is in the new one."""
+    """LGN-21, SES-01 (ASVS 7.2.4): another id, the old one is dead, and nothing of it is in the new one."""
     await make.user(client)
     await make.user(client, EVE)
     elsewhere = await make.tokens(client)

@@ -11,6 +11,7 @@ import random  # noqa: TID251 - the order of the samples is the same each time
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from statistics import NormalDist
 
@@ -21,6 +22,8 @@ import pytest
 from authsvc.app import compose
 from authsvc.config import PROFILES, Config
 from authsvc.events import OPERATOR
+from authsvc.password_policy import Password
+from authsvc.passwords import Passwords, Verdict
 from authsvc.store.database import Database
 from tests.conftest import Client, FrozenClock, Serve
 from tests.web.helpers import LOGIN
@@ -32,8 +35,10 @@ WRONG = "not the right battery"
 ALPHA = 1e-4
 # How often the one is slower than the other: half of the times where there is no difference, always where it is large.
 LEAST_SHARE, MOST_SHARE = 0.35, 0.65
-# Of each, so many that what is beyond these shares is beyond chance as well.
+# Of each, so many that what is beyond these shares is beyond chance as well. `--timing-samples 1000`: the whole of it.
 SAMPLES = 150
+# Where each answer is held back: what is not hidden then is no matter of chance, but of a hash's whole time.
+HELD_SAMPLES = 12
 
 
 @dataclass(frozen=True)
@@ -101,28 +106,48 @@ async def people(database: Database) -> None:
         await transaction.connection.execute(insert, "disabled@example.com", HASHES["wrong"], now, now)
 
 
+@pytest.fixture
+def samples(request: pytest.FixtureRequest) -> int:
+    """How often each account is logged in to."""
+    asked: int | None = request.config.getoption("--timing-samples")
+    return asked or SAMPLES
+
+
 Times = dict[str, list[float]]
 Take = Callable[..., Awaitable[Times]]
 
 
 @pytest.fixture
 async def take(config: Config, clock: FrozenClock, serve: Serve, people: None) -> Take:
-    """Log in to each of some accounts in turn, each time in another order; return the seconds of each answer."""
+    """Log in to each of some accounts in turn, each time in another order; return the seconds of each answer.
+
+    Those that are held back are asked at once, each with a thread: they only wait.
+    """
     assert people is None
 
     async def begin(
         names: Sequence[str], rounds: int, *, refusal_seconds: float = 0, password: str = WRONG, status: int = 401
     ) -> Times:
         passwords = dataclasses.replace(
-            config.passwords, profile=PROFILE, threads=1, queue_seconds=60, refusal_seconds=refusal_seconds
+            config.passwords,
+            profile=PROFILE,
+            threads=len(names) if refusal_seconds else 1,
+            queue_seconds=60,
+            refusal_seconds=refusal_seconds,
         )
         service = await asyncio.to_thread(compose, dataclasses.replace(config, passwords=passwords), clock=clock)
         client = await serve(service.public)
         times: Times = {name: [] for name in names}
         order = random.Random(len(names))  # noqa: S311 - no secret
         for _ in range(rounds):
-            for name in order.sample(names, len(names)):
-                times[name].append(await seconds_of(client, name, password, status))
+            shuffled = order.sample(names, len(names))
+            asked = [partial(seconds_of, client, name, password, status) for name in shuffled]
+            if refusal_seconds:
+                taken = await asyncio.gather(*(ask() for ask in asked))
+            else:
+                taken = [await ask() for ask in asked]
+            for name, seconds in zip(shuffled, taken, strict=True):
+                times[name].append(seconds)
         return times
 
     return begin
@@ -143,37 +168,52 @@ def told_apart(times: Times) -> dict[str, Comparison]:
 
 
 @pytest.mark.unlimited
-async def test_whether_there_is_an_account_cannot_be_told_by_time(take: Take) -> None:
+async def test_whether_there_is_an_account_cannot_be_told_by_time(take: Take, samples: int) -> None:
     """LGN-01, LGN-02, LGN-04; CVE-2024-39329, CVE-2025-13473, CVE-2016-6210: the same work, and not only the same time.
 
     Without the time that a refusal is held back: who waits behind it must not learn it either.
     """
-    times = await take([UNKNOWN, "wrong", "disabled", "no-password"], rounds=SAMPLES)
+    times = await take([UNKNOWN, "wrong", "disabled", "no-password"], rounds=samples)
     assert not told_apart(times)
 
 
-async def test_a_password_that_is_too_long_is_refused_alike_for_everybody(take: Take) -> None:
+@pytest.mark.unlimited
+async def test_without_the_decoy_it_can(take: Take, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LGN-02, CWE-208: so that the test above sees what it says it sees."""
+    verify = Passwords._verify
+
+    def verify_without_decoy(passwords: Passwords, password: Password, stored_hash: str | None) -> Verdict:
+        return Verdict.MISMATCH if stored_hash is None else verify(passwords, password, stored_hash)
+
+    monkeypatch.setattr(Passwords, "_verify", verify_without_decoy)
+    assert "wrong" in told_apart(await take([UNKNOWN, "wrong"], rounds=samples // 3))
+
+
+async def test_a_password_that_is_too_long_is_refused_alike_for_everybody(take: Take, samples: int) -> None:
     """LGN-03, CVE-2025-22234: before anybody is looked up."""
     names = [UNKNOWN, "wrong", "disabled", "no-password", "bcrypt-10"]
-    assert not told_apart(await take(names, rounds=SAMPLES, password="x" * 257, status=422))
+    assert not told_apart(await take(names, rounds=samples, password="x" * 257, status=422))
 
 
+@pytest.mark.lasting
 @pytest.mark.unlimited
-async def test_how_a_hash_was_made_cannot_be_told_by_time(take: Take) -> None:
+async def test_how_a_hash_was_made_cannot_be_told_by_time(take: Take, samples: int) -> None:
     """LGN-05, CVE-2016-2513: inherited bcrypt of the usual cost, and what cannot be compared with at all.
 
     The refusals are held back for as long as production does it; longer where the machine of the test is slower. Each
-    sample takes that long, so there are fewer: what is not hidden is no matter of chance, but of a hash's whole time.
+    sample takes that long, so there are fewer.
     """
     started = time.perf_counter()
     await asyncio.to_thread(bcrypt.checkpw, b"x", (HASHES["bcrypt-12"] or "").encode())
-    held = max(0.5, 2 * (time.perf_counter() - started))
-    times = await take([UNKNOWN, "bcrypt-10", "bcrypt-12", "unsupported"], rounds=12, refusal_seconds=held)
+    # They share the cores.
+    held = max(0.5, 4 * (time.perf_counter() - started))
+    rounds = HELD_SAMPLES * samples // SAMPLES
+    times = await take([UNKNOWN, "bcrypt-10", "bcrypt-12", "unsupported"], rounds=rounds, refusal_seconds=held)
     assert not told_apart(times)
 
 
 @pytest.mark.unlimited
 async def test_without_holding_back_it_can(take: Take) -> None:
     """CWE-208: so that the test above sees what it says it sees."""
-    times = await take([UNKNOWN, "bcrypt-12"], rounds=12)
+    times = await take([UNKNOWN, "bcrypt-12"], rounds=HELD_SAMPLES)
     assert "bcrypt-12" in told_apart(times)

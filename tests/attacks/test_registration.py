@@ -23,7 +23,7 @@ async def _rows(database: Database) -> int:
 async def test_of_many_registrations_of_one_address_at_once_one_opens_the_account(
     client: Client, database: Database, emails: list[str]
 ) -> None:
-    """REG-01, REG-02."""
+    """REG-01, REG-02 (ASVS 2.3.4)."""
     answers = await asyncio.gather(
         *(client.post(REGISTER, json={"email": email, "password": PASSWORD}) for email in emails)
     )
@@ -32,7 +32,7 @@ async def test_of_many_registrations_of_one_address_at_once_one_opens_the_accoun
 
 
 async def test_fields_that_nobody_asked_for_grant_nothing(client: Client, database: Database) -> None:
-    """REG-19."""
+    """REG-19 (ASVS 2.2.1, 6.3.2)."""
     extra = {"role": "admin", "is_verified": True, "id": 1, "password_hash": "x", "__proto__": {}, "form_token": "x"}
     document = await problem(await client.post(REGISTER, json=CREDENTIALS | extra), 422, "invalid_input")
     assert faults_of(document) == {(name, "unknown_field") for name in extra}
@@ -55,14 +55,14 @@ async def test_nothing_is_made_a_text_that_is_none(client: Client, value: object
 
 
 async def test_the_query_is_not_read_as_input(client: Client) -> None:
-    """REG-22."""
+    """REG-22 (ASVS 15.3.7)."""
     await problem(await client.post(REGISTER, params=CREDENTIALS, json={}), 422, "invalid_input")
     account = await client.post(REGISTER, params={"email": "eve@example.com"}, json=CREDENTIALS)
     assert (await account.json())["email"] == EMAIL
 
 
 async def test_every_character_of_a_password_counts(client: Client) -> None:
-    """REG-08, REG-09, REG-11: none is cut, none trimmed."""
+    """REG-08, REG-09, REG-11 (ASVS 6.2.8): none is cut, none trimmed."""
     for number, password in enumerate(
         (" " + "x" * 254 + " ", "\U0001f600" * 15, "\ttab and space ", "a" * 72 + "bcrypt")
     ):
@@ -77,7 +77,7 @@ async def test_every_character_of_a_password_counts(client: Client) -> None:
 
 
 async def test_a_password_is_the_same_in_either_unicode_form(client: Client) -> None:
-    """REG-14."""
+    """REG-14 (ASVS 6.2.8)."""
     composed, decomposed = "caf\u00e9 au lait", "cafe\u0301 au lait"
     await make.user(client, EMAIL, composed)
     await make.access_token(client, EMAIL, decomposed)
@@ -89,7 +89,7 @@ async def test_a_password_is_the_same_in_either_unicode_form(client: Client) -> 
     "text", ["' OR '1'='1", "'; drop table users;--", "\\'", "%27", "$1", "{{7*7}}", "%s%n", "../.."]
 )
 async def test_data_that_looks_like_code_is_data(client: Client, database: Database, text: str) -> None:
-    """SQL-01: in fields, headers, cookies, paths and queries."""
+    """SQL-01 (ASVS 1.2.4): in fields, headers, cookies, paths and queries."""
     password = text + " and some more"
     await make.user(client, EMAIL, password)
     await make.access_token(client, EMAIL, password)

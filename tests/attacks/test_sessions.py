@@ -62,7 +62,7 @@ async def pair(client: Client) -> Any:
 
 
 async def test_a_refresh_gives_two_new_tokens_of_the_same_session(client: Client, pair: Any) -> None:
-    """REF-01"""
+    """REF-01 (ASVS 7.2.2)"""
     following = await refreshed(client, pair)
     assert following["refresh_token"] != pair["refresh_token"]
     assert following["access_token"] != pair["access_token"]
@@ -74,7 +74,7 @@ async def test_a_refresh_gives_two_new_tokens_of_the_same_session(client: Client
 async def test_a_token_that_comes_again_after_its_successor_was_used_ends_the_session(
     client: Client, pair: Any, database_url: DatabaseUrl
 ) -> None:
-    """REF-02: for all that was ever given of it; another session of the account goes on."""
+    """REF-02 (ASVS 2.3.1, 10.4.5): for all that was ever given of it; another session of the account goes on."""
     other = await make.tokens(client)
     second = await refreshed(client, pair)
     third = await refreshed(client, second)
@@ -111,7 +111,7 @@ async def test_a_stolen_token_ends_the_session_as_soon_as_both_have_gone_on(
 async def test_no_refresh_reaches_beyond_the_absolute_end(
     client: Client, pair: Any, config: Config, clock: FrozenClock
 ) -> None:
-    """REF-08: used each day, it ends on its day all the same; and its last access token with it."""
+    """REF-08 (ASVS 7.3.2): used each day, it ends on its day all the same; and its last access token with it."""
     day, current = 86_400, pair
     for _day in range(config.sessions.lifetime_seconds // day - 1):
         clock.advance(day)
@@ -127,7 +127,7 @@ async def test_no_refresh_reaches_beyond_the_absolute_end(
 
 
 async def test_an_idle_session_is_over(client: Client, pair: Any, config: Config, clock: FrozenClock) -> None:
-    """REF-09"""
+    """REF-09 (ASVS 7.3.1)"""
     clock.advance(config.sessions.idle_seconds - 1)
     current = await refreshed(client, pair)
     clock.advance(config.sessions.idle_seconds)
@@ -135,7 +135,7 @@ async def test_an_idle_session_is_over(client: Client, pair: Any, config: Config
 
 
 async def test_a_session_ended_elsewhere_is_not_renewed(client: Client, pair: Any) -> None:
-    """REF-10"""
+    """REF-10 (ASVS 7.4.2)"""
     other = await make.tokens(client)
     ended = await client.delete(f"{SESSIONS}/{claims_of(pair)['sid']}", headers=make.bearer(other["access_token"]))
     assert ended.status == 204
@@ -207,7 +207,7 @@ async def test_what_is_no_text_is_refused_before_it_is_looked_at(body: str, stat
 async def test_who_has_read_the_whole_database_can_renew_nothing(
     client: Client, pair: Any, database_url: DatabaseUrl
 ) -> None:
-    """REF-13: it holds neither a token, nor a part of one, nor the key that makes them."""
+    """REF-13 (ASVS 7.2.3): it holds neither a token, nor a part of one, nor the key that makes them."""
     following = await refreshed(client, pair)
     with psycopg.connect(database_url.reveal()) as connection:
         tables = connection.execute(
@@ -262,7 +262,7 @@ async def test_ten_thousand_sessions_that_are_over_are_cleared_by_the_next_login
 
 
 async def test_after_a_logout_nothing_of_the_session_is_good(client: Client) -> None:
-    """SES-02: the browser is told to forget, and what a thief has kept is dead."""
+    """SES-02 (ASVS 7.4.1): the browser is told to forget, and what a thief has kept is dead."""
     await make.user(client)
     await log_in(client)
     kept = {
@@ -280,7 +280,7 @@ async def test_after_a_logout_nothing_of_the_session_is_good(client: Client) -> 
 
 
 async def test_a_changed_password_ends_every_other_session(client: Client, pair: Any) -> None:
-    """SES-04"""
+    """SES-04 (ASVS 7.4.3)"""
     others = [await make.tokens(client) for _number in range(2)]
     body = {"current_password": make.PASSWORD, "new_password": "another correct horse"}
     changed = await client.post("/api/auth/password", json=body, headers=make.bearer(pair["access_token"]))
@@ -293,7 +293,7 @@ async def test_a_changed_password_ends_every_other_session(client: Client, pair:
 async def test_one_login_too_many_ends_the_session_that_was_used_longest_ago(
     config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
-    """SES-07"""
+    """SES-07 (ASVS 2.3.2, 7.1.2)"""
     most = dataclasses.replace(config, sessions=dataclasses.replace(config.sessions, per_user=3))
     client = await serve(await composed(most, clock))
     await make.user(client)
@@ -330,7 +330,7 @@ async def test_a_logout_is_known_to_the_refresh_of_another_instance_at_once(
 
 
 async def test_nobody_sees_or_ends_a_session_of_somebody_else(client: Client, pair: Any) -> None:
-    """SQL-07: the same answer as for one that does not exist."""
+    """SQL-07 (ASVS 8.2.2): the same answer as for one that does not exist."""
     await make.user(client, EVE)
     eve = await make.tokens(client, EVE)
     assert await session_ids(client, eve) == [claims_of(eve)["sid"]]

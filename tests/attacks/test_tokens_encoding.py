@@ -50,7 +50,10 @@ JUNK = [
 
 @pytest.mark.parametrize("junk", JUNK)
 def test_a_token_has_one_spelling(reader: AccessTokenReader, junk: str) -> None:
-    """TOK-09: at each end and in the middle of each part, also while the true spelling is in memory."""
+    """TOK-09, TOK-24 (RFC 7515 §2): what ended ends for every spelling, where there is one.
+
+    At each end and in the middle of each part, also while the true spelling is in memory.
+    """
     middle = len(GOOD) - 40
     places = (0, 5, len(GOOD_HEADER), len(GOOD_HEADER) + 1, len(GOOD_HEADER) + 5, middle, len(GOOD) - 1, len(GOOD))
     for place in places:

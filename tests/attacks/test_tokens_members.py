@@ -12,7 +12,7 @@ from tests.conftest import FrozenClock
 
 @pytest.mark.parametrize("name", ["alg", "kid", "typ"])
 def test_a_header_that_names_a_member_twice(reader: AccessTokenReader, name: str) -> None:
-    """TOK-14."""
+    """TOK-14 (RFC 7515 §4)."""
     twice = raw(header(), f'"{name}":{json.dumps(header()[name])}')
     assert refuse(reader, forge(twice, payload())) == "not_json"
     escaped = raw(header(), f'"\\u{ord(name[0]):04x}{name[1:]}":"x"')
@@ -21,7 +21,7 @@ def test_a_header_that_names_a_member_twice(reader: AccessTokenReader, name: str
 
 @pytest.mark.parametrize("name", ["sub", "exp", "jti", "sid", "iss", "aud", "iat"])
 def test_a_payload_that_names_a_claim_twice(reader: AccessTokenReader, name: str) -> None:
-    """TOK-14: also inside of another claim."""
+    """TOK-14 (RFC 7515 §4): also inside of another claim."""
     twice = f'"{name}":{json.dumps(payload()[name])}'
     assert refuse(reader, forge(header(), raw(payload(), twice))) == "not_json"
     assert refuse(reader, forge(header(), raw(payload(), f'"x":{{{twice},{twice}}}'))) == "not_json"
@@ -47,7 +47,7 @@ def test_a_header_that_must_be_understood(reader: AccessTokenReader, changes: di
 
 @pytest.mark.parametrize("type_", ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"])
 def test_the_type_of_rfc_9068_in_any_case(reader: AccessTokenReader, type_: str) -> None:
-    """TOK-16."""
+    """TOK-16 (RFC 9068, ASVS 9.2.2)."""
     assert reader.read(forge(header(typ=type_), payload())).subject == UUID(int=1)
 
 
@@ -73,7 +73,7 @@ def test_the_type_of_rfc_9068_in_any_case(reader: AccessTokenReader, type_: str)
     ],
 )
 def test_a_token_of_another_type(reader: AccessTokenReader, type_: object) -> None:
-    """TOK-16, TOK-17."""
+    """TOK-16, TOK-17 (ASVS 9.2.2)."""
     assert refuse(reader, forge(header(typ=type_), payload())) == "wrong_type"
 
 
@@ -83,7 +83,7 @@ NO_TIMES = [MISSING, None, str(NOW + 900), " 9_999_999_999 ", "٩٩٩٩٩٩٩٩�
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
 @pytest.mark.parametrize("value", NO_TIMES)
 def test_a_time_that_is_no_whole_number(reader: AccessTokenReader, name: str, value: object) -> None:
-    """TOK-18."""
+    """TOK-18 (ASVS 15.3.5)."""
     if name == "nbf" and value is MISSING:
         value = "now"  # ours have none
     assert refuse(reader, forge(header(), payload(**{name: value}))) == "wrong_claim"
@@ -153,7 +153,7 @@ def test_the_last_moment_is_expiry_and_half_a_minute(
 def test_a_token_that_is_not_good_yet(
     reader: AccessTokenReader, clock: FrozenClock, changes: dict[str, object], reason: str
 ) -> None:
-    """DEP-15."""
+    """DEP-15 (ASVS 9.2.1)."""
     token = forge(header(), payload(**changes))
     assert refuse(reader, token) == reason
     clock.advance(1)
@@ -171,7 +171,7 @@ def test_a_token_that_is_not_good_yet(
 def test_an_audience_or_issuer_that_is_not_the_very_same(
     reader: AccessTokenReader, name: str, values: list[object]
 ) -> None:
-    """TOK-21, TOK-22."""
+    """TOK-21, TOK-22 (ASVS 9.2.3, 10.2.2)."""
     for value in values:
         assert refuse(reader, forge(header(), payload(**{name: value}))) == "wrong_issuer_or_audience"
 
@@ -201,6 +201,6 @@ ID = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
     ],
 )
 def test_an_id_that_is_no_uuid_in_its_one_spelling(reader: AccessTokenReader, name: str, value: object) -> None:
-    """TOK-23."""
+    """TOK-23 (ASVS 7.4.2)."""
     reader.read(forge(header(), payload(**{name: ID})))
     assert refuse(reader, forge(header(), payload(**{name: value}))) == "wrong_claim"

@@ -53,7 +53,7 @@ def test_what_is_forged_here_is_good_where_nothing_is_wrong(reader: AccessTokenR
 )
 @pytest.mark.parametrize("signature", ["", GOOD_SIGNATURE], ids=["none", "good"])
 def test_an_algorithm_that_is_none_or_nonsense(reader: AccessTokenReader, algorithm: object, signature: str) -> None:
-    """TOK-01."""
+    """TOK-01 (ASVS 9.1.2)."""
     message = f"{b64(to_bytes(header(alg=algorithm)))}.{GOOD_PAYLOAD}"
     refuse(reader, f"{message}.{signature}")
     assert refuse(reader, forge(header(alg=algorithm), payload())) == "wrong_algorithm"
@@ -61,7 +61,7 @@ def test_an_algorithm_that_is_none_or_nonsense(reader: AccessTokenReader, algori
 
 @pytest.mark.parametrize("algorithm", ["ES384", "RS256", "HS256", "PS256", "EdDSA", "RSA-OAEP", "ES"])
 def test_the_algorithm_is_the_keys_and_never_the_tokens(reader: AccessTokenReader, algorithm: str) -> None:
-    """TOK-01: even where the signature is good."""
+    """TOK-01 (ASVS 9.1.2): even where the signature is good."""
     assert refuse(reader, forge(header(alg=algorithm), payload())) == "wrong_algorithm"
 
 
@@ -89,7 +89,7 @@ def public_spellings() -> list[bytes]:
 
 
 def test_a_public_key_is_no_shared_secret(reader: AccessTokenReader) -> None:
-    """TOK-02."""
+    """TOK-02 (ASVS 9.1.2)."""
     for secret in public_spellings():
         for kid in (ec_jwk()["kid"], rsa_jwk()["kid"]):
             for algorithm in ("HS256", "ES256", "RS256"):
@@ -148,12 +148,12 @@ def test_the_token_does_not_bring_its_own_key(reader: AccessTokenReader, kid: ob
     ],
 )
 def test_a_kid_names_one_of_our_keys_or_none(reader: AccessTokenReader, kid: object) -> None:
-    """TOK-05."""
+    """TOK-05 (RFC 8725 §3.10)."""
     assert refuse(reader, forge(header(kid=kid), payload())) == "unknown_key"
 
 
 def test_a_kid_names_the_very_key(reader: AccessTokenReader) -> None:
-    """TOK-05: good signatures by our other key."""
+    """TOK-05 (RFC 8725 §3.10): good signatures by our other key."""
     assert refuse(reader, forge(header(kid=rsa_jwk()["kid"]), payload())) == "wrong_algorithm"
     assert refuse(reader, forge(header(alg="RS256"), payload(), rs256)) == "wrong_algorithm"
     assert refuse(reader, forge(header(), payload(), rs256)) == "bad_signature"
@@ -207,7 +207,7 @@ def test_a_signature_that_is_missing_cut_or_anothers(reader: AccessTokenReader) 
     "changes", [{"sub": str(UUID(int=7))}, {"exp": NOW + 86_400}, {"role": "admin"}, {"jti": str(UUID(int=8))}]
 )
 def test_an_edited_token_with_the_old_signature(reader: AccessTokenReader, changes: dict[str, object]) -> None:
-    """TOK-08."""
+    """TOK-08 (ASVS 9.1.1)."""
     edited = b64(to_bytes(payload(**changes)))
     assert refuse(reader, f"{GOOD_HEADER}.{edited}.{GOOD_SIGNATURE}") == "bad_signature"
     edited = b64(to_bytes(header(x=1)))

@@ -159,7 +159,7 @@ async def test_tabs_that_renew_at_the_same_time_stay_logged_in(visit: Visit, clo
 
 @pytest.mark.parametrize("path", ["/account", "/account/activity", "/account/delete"])
 async def test_after_a_logout_the_back_button_shows_nothing_private(visit: Visit, path: str) -> None:
-    """FRM-13."""
+    """FRM-13 (ASVS 14.3.1)."""
     page = await visit("/register")
     await register(page)
     await log_in(page)

@@ -37,7 +37,7 @@ async def test_a_visitor_registers_logs_in_sees_the_account_and_logs_out(visit: 
 
 @BOTH
 async def test_a_login_leads_on_to_a_path_of_this_site_alone(visit: Visit, *, javascript: bool) -> None:
-    """FRM-08: no open redirect."""
+    """FRM-08 (ASVS 3.7.2): no open redirect."""
     page = await visit("/login?next=/api/docs", java_script_enabled=javascript)
     await page.get_by_role("link", name="Create an account").click()
     await register(page)

@@ -41,7 +41,7 @@ async def elsewhere(origin: str, aiohttp_server: Callable[..., Awaitable[TestSer
 
 
 async def test_a_form_of_another_site_is_refused(browser: Browser, elsewhere: str) -> None:
-    """FRM-02, FRM-03, FRM-04: login CSRF."""
+    """FRM-02, FRM-03, FRM-04 (ASVS 3.3.2, 3.5.2): login CSRF."""
     page = await browser.new_page()
     for path, kind in FORMS.items():
         await page.goto(f"{elsewhere}/form?path={path}&kind={kind}")
@@ -52,7 +52,7 @@ async def test_a_form_of_another_site_is_refused(browser: Browser, elsewhere: st
 
 
 async def test_no_page_lets_itself_be_framed(browser: Browser, elsewhere: str) -> None:
-    """FRM-10: clickjacking."""
+    """FRM-10 (ASVS 3.4.6): clickjacking."""
     page = await browser.new_page()
     for path in ("/", "/login", "/account", "/nothing-here", "/api/docs"):
         async with page.expect_console_message(lambda message: "frame-ancestors 'none'" in message.text):

@@ -128,6 +128,23 @@ async def test_an_answer_that_is_no_problem_document_is_explained_all_the_same(v
     await _expect_kept(page, EMAIL, PASSWORD)
 
 
+async def test_a_field_that_is_named_as_what_every_object_has_is_no_field_of_the_form(visit: Visit) -> None:
+    """ASVS 15.3.6, CWE-1321: what a server or somebody between says is no key into a prototype."""
+    page = await visit("/login")
+    names = ("__proto__", "constructor", "toString")
+    errors = [{"field": name, "message": "polluted"} for name in names]
+    problem = {"status": 422, "detail": "Mend the fields that are named.", "errors": errors}
+    await page.route(
+        "**/api/auth/login",
+        lambda route: route.fulfill(status=422, json=problem, content_type="application/problem+json"),
+    )
+    await fill(page)
+    await send(page)
+    await expect(page.get_by_role("alert")).to_have_text("Mend the fields that are named.")
+    assert await page.evaluate("Object.keys(Object.prototype).concat(Object.keys(Object))") == []
+    await _expect_kept(page, EMAIL, PASSWORD)
+
+
 async def test_while_it_is_sent_the_button_says_so_and_sends_nothing_twice(visit: Visit) -> None:
     """FRM-12: a double submit."""
     page = await visit("/register")

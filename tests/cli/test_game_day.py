@@ -226,6 +226,7 @@ async def turn(file: Path, instances: Instances) -> None:
     await asyncio.sleep(SETTLED_SECONDS)
 
 
+@pytest.mark.lasting
 async def test_the_keys_turn_from_one_to_the_next_and_no_good_token_is_refused(
     load: Load, instances: Instances, file: Path
 ) -> None:

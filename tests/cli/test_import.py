@@ -134,7 +134,7 @@ def test_good_rows_come_in_and_bad_ones_are_named_with_their_lines(
 def test_who_comes_with_a_bcrypt_hash_logs_in_and_leaves_it_behind(
     settings: dict[str, str], tmp_path: Path, start: Start
 ) -> None:
-    """PWD-01."""
+    """PWD-01 (ASVS 11.4.2)."""
     file = written(tmp_path / "users.csv", f"password_hash,email\n{BCRYPT},ada@example.com\n")
     assert run("users", "import", "--strict", file, settings=settings).returncode == 0
     running = start("serve", settings={**settings, **free_ports()})

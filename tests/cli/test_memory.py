@@ -60,7 +60,7 @@ def lay_out(root: Path, mib: int) -> Path:
 def test_an_impossible_setting_is_refused_with_the_sum_shown(
     call: Run, settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """DOS-01: by the files of a container."""
+    """DOS-01 (ASVS 15.2.2): by the files of a container."""
     monkeypatch.setattr(machine, "memory_limit", partial(machine.memory_limit, lay_out(tmp_path, 200)))
     done = call(command, settings={**settings, "AUTHSVC_PASSWORD_THREADS": "2"})
     assert done.returncode == 78

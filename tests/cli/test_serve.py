@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_it_waits_for_a_database_that_is_not_there_yet(
     "path, admin", [("/livez", False), ("/readyz", False), ("/metrics", False), ("/", True), ("/api/auth/me", True)]
 )
 def test_no_route_of_one_port_is_on_the_other(served: Running, path: str, *, admin: bool) -> None:
-    """MET-03."""
+    """MET-03 (ASVS 13.4.5)."""
     assert served.ask(path, admin=admin).status == 404
     assert served.ask(path, admin=not admin).status != 404
 
@@ -146,6 +147,7 @@ def test_logins_in_flight_finish_while_readyz_says_503(settings: dict[str, str],
         "AUTHSVC_PASSWORD_PROFILE": "rfc9106-64mib",
         "AUTHSVC_PASSWORD_THREADS": "1",
         "AUTHSVC_PASSWORD_QUEUE_SECONDS": "60",
+        "AUTHSVC_SHUTDOWN_SECONDS": "60",
     }
     # More of one account at once than the limits grant; and that they are off is said at the start.
     running = start("serve", settings={**settings, **slow, "AUTHSVC_LIMITS": "off"})
@@ -177,6 +179,31 @@ def test_a_body_that_is_still_on_its_way_is_read_to_its_end(served: Running) -> 
     assert answer.startswith(b"HTTP/1.1 201 ")
     assert b"\r\nConnection: close\r\n" in answer
     assert served.ends() == 0
+
+
+def test_an_export_that_is_still_being_sent_is_sent_to_its_end(
+    settings: dict[str, str], start: Start, database_url: DatabaseUrl
+) -> None:
+    """DEP-08 (ASVS 16.5.2): a client that reads slowly has the last chunk, too."""
+    running = start("serve", settings={**settings, "AUTHSVC_SHUTDOWN_SECONDS": "60"})
+    running.until_it_says(READY)
+    assert running.ask("/api/auth/register", CREDENTIALS).status == 201
+    token = login(running).json()["access_token"]
+    with psycopg.connect(database_url.reveal()) as connection:
+        row = connection.execute("select * from journal limit 1")
+        names = ", ".join(column.name for column in row.description or () if column.name != "id")
+        connection.execute(
+            f"insert into journal ({names}) select {names} from journal, generate_series(1, 50000)".encode()  # noqa: S608 - names of columns
+        )
+    request = f"GET /api/auth/me/export HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+    with raw(running, request.encode()) as connection:
+        assert connection.recv(13) == b"HTTP/1.1 200 "
+        running.send(signal.SIGTERM)
+        eventually(lambda: is_closed(running), "it listens no more")
+        time.sleep(1.5)  # longer than aiohttp's own way down waits; a slower client finds nothing else
+        answer = rest_of(connection)
+    assert answer.endswith(b"]}\r\n0\r\n\r\n")
+    assert running.ends() == 0
 
 
 def is_closed(running: Running) -> bool:
@@ -223,6 +250,7 @@ def test_an_idle_connection_does_not_keep_it_from_ending(served: Running, number
     assert "Traceback" not in served.said
 
 
+@pytest.mark.lasting
 def test_a_client_that_never_ends_its_head_or_its_body_is_hung_up_on(served: Running) -> None:
     """DOS-02. The limits are those of production: 10 seconds."""
     half = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9"
@@ -294,7 +322,7 @@ def own_server(tmp_path: Path) -> Iterator[embedded.Server]:
 def test_the_log_of_a_whole_session_is_json_with_the_request_ids_and_holds_no_secret(
     settings: dict[str, str], start: Start, own_server: embedded.Server
 ) -> None:
-    """LGX-01, LGX-06."""
+    """LGX-01, LGX-06 (ASVS 14.2.4)."""
     settings |= {"AUTHSVC_DATABASE_URL": own_server.url, "AUTHSVC_LOG_LEVEL": "debug"}
     running = start("serve", settings=settings)
     running.until_it_says(READY)

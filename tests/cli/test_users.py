@@ -59,7 +59,7 @@ def test_show_tells_all_but_the_hash(serving: Running, call: Run, settings: dict
 def test_a_disabled_account_is_shut_out_at_once_and_told_so_only_with_its_password(
     serving: Running, call: Run, settings: dict[str, str]
 ) -> None:
-    """TOK-23, REF-10"""
+    """TOK-23, REF-10 (ASVS 7.4.2)"""
     registered(serving)
     tokens = logged_in(serving)
     logged_in(serving)

@@ -274,7 +274,7 @@ def test_ten_thousand_odd_paths_and_methods_add_no_series(served: Running) -> No
 
 
 def test_the_public_port_has_no_metrics(served: Running) -> None:
-    """MET-03."""
+    """MET-03 (ASVS 13.4.5)."""
     assert served.ask("/metrics").status == 404
 
 

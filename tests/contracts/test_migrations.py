@@ -95,7 +95,7 @@ def test_a_released_migration_is_never_edited() -> None:
 
 
 def test_four_processes_at_once_all_succeed_and_one_migrates(empty_database_url: DatabaseUrl) -> None:
-    """DEP-01"""
+    """DEP-01, DEP-04 (CWE-362): they wait for the one that migrates, however long it takes."""
     environ = {"AUTHSVC_DATABASE_URL": empty_database_url.reveal(), "AUTHSVC_JWT_SECRET": "x" * 32}
     command = [sys.executable, "-m", "authsvc", "migrate"]
     with psycopg.connect(empty_database_url.reveal(), autocommit=True) as starter:

@@ -48,6 +48,8 @@ def test_the_public_routes_are_these_and_no_others(service: Service) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 async def test_a_route_that_nobody_declared_public_is_closed(method: str, service: Service, serve: Serve) -> None:
+    """MW-05 (ASVS 8.3.1, CWE-862): closed by default."""
+
     async def forgotten(_request: web.Request) -> web.Response:
         pytest.fail("it was called")
 

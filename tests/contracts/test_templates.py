@@ -95,7 +95,7 @@ def document() -> Mapping[str, Any]:
 def test_a_page_renders_and_no_value_becomes_markup(
     kind: type[Page], pages: Pages, document: Mapping[str, Any], *, sparse: bool
 ) -> None:
-    """FRM-11, RST-17"""
+    """FRM-11, RST-17 (ASVS 1.1.2, 3.2.2)"""
     harmless = pages.render(filled(kind, HARMLESS, with_text(document, HARMLESS), sparse=sparse))
     hostile = pages.render(filled(kind, HOSTILE, with_text(document, HOSTILE), sparse=sparse))
     assert Skeleton(hostile).tags == Skeleton(harmless).tags

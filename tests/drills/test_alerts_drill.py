@@ -34,6 +34,7 @@ def prometheus() -> None:
         pytest.skip(advice)
 
 
+@pytest.mark.lasting
 @pytest.mark.usefixtures("prometheus")
 def test_what_breaks_is_told_and_resolves_and_nothing_else_is_told(tmp_path: Path) -> None:
     """How soon it is told is a figure of `make drill-alerts`: others use the machine, too."""

@@ -1,15 +1,22 @@
 """What the drill says of the tests of attacks is what came of them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-from drills.attacks import Attacks, count
+import pytest
 
+from drills.attacks import Attacks, try_all
+
+OPTIONS = """
+def pytest_addoption(parser):
+    for name in ("--kills", "--timing-samples"):
+        parser.addoption(name, type=int)
+"""
 SUITE = """
 import pytest
 
 def test_held(): pass
+def test_long(pytestconfig):
+    assert [pytestconfig.getoption(name) for name in ("--kills", "--timing-samples")] == [100, 1000]
 def test_missed(): assert False
 @pytest.mark.skip
 def test_skipped(): pass
@@ -19,9 +26,12 @@ def test_not_begun(broken): pass
 """
 
 
-def test_only_what_passed_was_held_and_what_was_skipped_was_not_tried(tmp_path: Path) -> None:
+def test_the_long_form_is_tried_and_only_what_passed_was_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DEP-09, LGN-02: 100 kills and 1000 samples of time, where the suite has fewer. What was skipped was not tried."""
+    # Those that it needs, and no other: some take seconds to be imported.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin,pytest_cov.plugin")
+    (tmp_path / "conftest.py").write_text(OPTIONS)
     (tmp_path / "test_suite.py").write_text(SUITE)
-    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), "--junitxml=report.xml"]
-    subprocess.run(command, check=False, capture_output=True, cwd=tmp_path)
     missed = ("test_suite.test_missed", "test_suite.test_not_begun")  # whatever order they ran in
-    assert count(tmp_path / "report.xml") == Attacks(tried=3, held=1, missed=missed)
+    assert try_all([str(tmp_path)]) == Attacks(tried=4, held=2, missed=missed)

@@ -18,7 +18,7 @@ from authsvc.app import Service, compose
 from authsvc.config import Config, DatabaseUrl
 from authsvc.store import migrations
 from tests import make
-from tests.conftest import CHEAP, SIGNING_KEYS, Client, FrozenClock, Serve
+from tests.conftest import CHEAP, SIGNING_KEYS, Client, FrozenClock, Serve, folder_in_memory
 from tests.faults.proxy import Proxy
 
 PATIENCE_SECONDS = 30
@@ -93,15 +93,16 @@ async def until(ask: Callable[[], Awaitable[object]], wanted: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def fallible_server(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[tuple[embedded.Server, Path]]:
+def fallible_server(request: pytest.FixtureRequest) -> Iterator[tuple[embedded.Server, Path]]:
     """One for each file: the tests stop it, and start it again."""
-    chosen, folder = request.config.getoption("--pg-bin"), tmp_path_factory.mktemp("fallible")
+    chosen = request.config.getoption("--pg-bin")
     pg_bin = Path(chosen) if chosen else None
     # What was committed must survive a kill.
     settings = {"max_connections": "20", "synchronous_commit": "on", "wal_level": "replica", "max_wal_senders": "5"}
-    with embedded.serve(folder, pg_bin=pg_bin, durable=False, settings=settings) as server:
+    with (
+        folder_in_memory() as folder,
+        embedded.serve(folder, pg_bin=pg_bin, durable=False, settings=settings) as server,
+    ):
         yield server, folder / "postgres" / "pg_hba.conf"
 
 

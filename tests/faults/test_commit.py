@@ -87,7 +87,7 @@ def outcomes(log: io.StringIO) -> list[Any]:
 async def test_what_had_committed_is_answered_as_done(
     strike: Strike, act: Act, fallible: Fallible, proxied: ProxiedScene, log: io.StringIO
 ) -> None:
-    """DBF-14"""
+    """DBF-14, REG-24 (ASVS 2.3.3)"""
     before = await counted(fallible, act.event)
     proxied.proxy.strike(strike)
     assert (await act.ask(proxied)).status == act.status

@@ -46,11 +46,14 @@ class Kills(Play):
             await instance.start()
 
 
+@pytest.mark.lasting
 @pytest.mark.usefixtures("haproxy")
 async def test_kills_lose_nothing_that_was_acknowledged(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DEP-09 (CWE-362): registrations, sessions, logouts, password changes and chains of refresh tokens hold."""
+    """DEP-09, DEP-17 (CWE-362): nothing is left to be done after an answer, so registrations, sessions, logouts,
+    password changes and chains of refresh tokens hold.
+    """
     monkeypatch.setattr(play, "PEOPLE", PEOPLE)
     async with Stage.up() as stage:
         kills = Kills(stage, seconds=0, seed=1)

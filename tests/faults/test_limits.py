@@ -109,7 +109,7 @@ async def test_who_hung_up_has_not(fallible: Fallible, scene: Scene, gate: Gate)
 
 @pytest.mark.parametrize("email", [make.EMAIL, UNKNOWN])
 async def test_who_met_a_database_that_failed_has_his_slot_again(email: str, fallible: Fallible, scene: Scene) -> None:
-    """LGN-11: nobody was looked up, nothing was compared."""
+    """LGN-11 (ASVS 6.1.1): nobody was looked up, nothing was compared."""
     with locked(fallible, "users"):
         for _ in range(2 * BURST):
             await assert_unavailable(await guess(scene.client, email))

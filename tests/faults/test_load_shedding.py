@@ -21,7 +21,7 @@ from authsvc.passwords import Passwords, Verdict
 from tests import make
 from tests.conftest import SIGNING_KEYS, Client
 from tests.faults.conftest import PATIENCE_SECONDS, until
-from tests.web.helpers import LOGIN, ME, problem
+from tests.web.helpers import LOGIN, ME, REGISTER, problem, send
 
 BODY = {"email": make.EMAIL, "password": make.PASSWORD}
 
@@ -157,7 +157,7 @@ class TestPatientQueue:
     async def test_a_hundred_who_hung_up_cost_no_hash(
         self, client: Client, admin: Client, gate: Gate, crowd: Crowd, token: str
     ) -> None:
-        """DOS-01, PWD-10: aiohttp lets their handlers run to the end; the hashes are never begun."""
+        """DOS-01, PWD-10 (ASVS 15.2.2): aiohttp lets their handlers run to the end; the hashes are never begun."""
         assert token
         asked = asyncio.get_running_loop().create_task(log_in(client))
         await until(lambda: pending(admin), 1)
@@ -194,14 +194,29 @@ async def test_a_full_queue_is_told_before_the_body_is_read(
     client: Client, gate: Gate, crowd: Crowd, token: str
 ) -> None:
     """DOS-01 (CWE-405): reading one costs more than all the rest of a refusal."""
-    assert token
-    headers = {"Content-Type": "application/json"}
-    doors = (LOGIN, "/api/auth/register")
-    for door in doors:
-        await problem(await client.post(door, data=b"{", headers=headers), 400, "invalid_json")
+    headers = {"Content-Type": "application/json", **make.bearer(token)}
+    doors = [("POST", LOGIN), ("POST", REGISTER), ("POST", "/api/auth/password"), ("DELETE", ME)]
+    for method, door in doors:
+        await problem(await client.request(method, door, data=b"{", headers=headers), 400, "invalid_json")
     assert (await full(client, crowd)).status == 503
-    for door in doors:
-        await problem(await client.post(door, data=b"{", headers=headers), 503, "busy")
+    for method, door in doors:
+        await problem(await client.request(method, door, data=b"{", headers=headers), 503, "busy")
+    assert gate.begun == 1
+
+
+async def test_a_full_queue_is_told_before_a_form_is_read_that_is_shown_empty_again(
+    client: Client, gate: Gate, crowd: Crowd, token: str
+) -> None:
+    """DOS-01 (CWE-405)."""
+    cookie = {"Cookie": f"access_token={token}"}
+    pages = ("/account/password", "/account/delete")
+    for page in pages:
+        assert (await send(client, page, {}, **cookie)).status == 403, "no form of ours"
+    assert (await full(client, crowd)).status == 503
+    for page in pages:
+        answer = await send(client, page, {}, **cookie)
+        assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+        assert f'action="{page}"' in await answer.text()
     assert gate.begun == 1
 
 
@@ -229,7 +244,7 @@ async def test_a_full_queue_is_told_before_the_database_is_asked(
 async def test_who_hung_up_leaves_the_place_to_others(
     client: Client, admin: Client, gate: Gate, crowd: Crowd, token: str
 ) -> None:
-    """DOS-01: a single client could else keep everybody out, at no cost: send, hang up, send again."""
+    """DOS-01 (ASVS 15.2.2): a single client could else keep everybody out, at no cost: send, hang up, send again."""
     assert token
     before = connections(client)
     assert (await full(client, crowd)).status == 503

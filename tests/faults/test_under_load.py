@@ -119,7 +119,7 @@ FAULTS = {
 async def test_under_load_nothing_acknowledged_is_lost_and_no_answer_is_another_than_documented(
     fault: Fault, fallible: Fallible, proxied: ProxiedScene
 ) -> None:
-    """DBF-01 … DBF-09, DBF-13, REF-06, MW-07: the database is …"""
+    """DBF-01 … DBF-09, DBF-13, REF-06, MW-07 (ASVS 16.5.3): the database is …"""
     async with crowded(proxied) as crowd:
         async with fault(fallible, proxied.proxy) as during:
             await during(crowd)

@@ -1,7 +1,14 @@
-"""What schemathesis is told beyond the API's description: who it is. Loaded by its command line."""
+"""What schemathesis is told beyond the API's description: who it is. Loaded by its command line.
 
+And what it leaves to be read: how often each status was answered.
+"""
+
+import atexit
+import json
 import os
+from collections import Counter
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -9,6 +16,18 @@ import schemathesis
 
 PASSWORD = "correct horse battery staple"
 _numbers = count()
+_answers: Counter[int] = Counter()
+
+
+@schemathesis.hook
+def after_call(_context: Any, _case: Any, response: Any) -> None:
+    """Count an answer."""
+    _answers[response.status_code] += 1
+
+
+@atexit.register
+def _tell() -> None:
+    Path(os.environ["FUZZ_ANSWERS"]).write_text(json.dumps(_answers))  # noqa: TID251 - a child of the test inherits it
 
 
 @schemathesis.auth(refresh_interval=2)

@@ -94,7 +94,7 @@ async def send(client: Client, route: Route, given: dict[str, str], headers: dic
 
 
 async def test_an_agent_by_any_name_logs_in_and_is_shown_as_text(client: Client, pytestconfig: pytest.Config) -> None:
-    """SQL-01, SQL-05, FRM-11: the header that is stored, in the API and on the pages."""
+    """SQL-01, SQL-05, FRM-11 (ASVS 1.2.4, 1.2.1): the header that is stored, in the API and on the pages."""
     await make.user(client)
     wire = Wire(client.server.port)
     body = json.dumps(CREDENTIALS).encode()

@@ -96,7 +96,7 @@ def test_addresses_are_canonical_or_refused(fuzz: Fuzz) -> None:
 
 
 def test_a_local_path_stays_on_this_site(fuzz: Fuzz) -> None:
-    """FRM-08."""
+    """FRM-08 (ASVS 3.7.2)."""
 
     def claim(text: str) -> None:
         path = redirects.local_path(text)

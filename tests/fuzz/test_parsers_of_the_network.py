@@ -101,7 +101,7 @@ def test_an_answer_about_breaches_is_read_or_refused(fuzz: Fuzz) -> None:
 
 
 def test_a_mark_of_a_known_browser_is_the_one_that_was_given(fuzz: Fuzz, config: Config) -> None:
-    """LGN-09: it spares from the row of strangers, and for its account alone."""
+    """LGN-09 (ASVS 6.3.4): it spares from the row of strangers, and for its account alone."""
     ada, bob = EmailAddress("ada@example.com"), EmailAddress("bob@example.com")
     nobody = Limits.none(Database(config.database), FrozenClock())
     limits = dataclasses.replace(nobody, keys=(b"k" * 32, b"old" * 11))

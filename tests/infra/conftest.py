@@ -1,5 +1,6 @@
 """promtool, and a Prometheus over a service."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,7 +25,11 @@ def promtool() -> Promtool:
     program = tool("promtool")
 
     def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=300, check=False)
+        # Its collector takes a fifth of the time, by default.
+        environ = {**os.environ, "GOGC": "400"}  # noqa: TID251 - a child inherits it
+        return subprocess.run(
+            [program, *arguments], env=environ, capture_output=True, text=True, timeout=300, check=False
+        )
 
     return run
 

@@ -44,7 +44,7 @@ async def rows(config: Config) -> int:
 async def test_of_fifty_registrations_of_one_address_one_opens_the_account(
     spellings: list[str], client: Client, config: Config
 ) -> None:
-    """REG-01, REG-02"""
+    """REG-01, REG-02 (ASVS 2.3.4)"""
 
     async def register(number: int) -> tuple[int, str]:
         body = {"email": spellings[number % len(spellings)], "password": make.PASSWORD}
@@ -57,7 +57,7 @@ async def test_of_fifty_registrations_of_one_address_one_opens_the_account(
 
 
 async def test_an_address_has_one_account_whoever_comes_first(database: Database) -> None:
-    """REG-01: between look-up and insert there is nothing to slip through, since there is no look-up."""
+    """REG-01 (ASVS 2.3.4): between look-up and insert there is nothing to slip through, since there is no look-up."""
 
     async def insert(number: int, email: EmailAddress, barrier: asyncio.Barrier) -> bool:
         async with database.transaction(OPERATOR) as transaction:

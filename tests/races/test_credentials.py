@@ -62,7 +62,7 @@ async def test_of_two_changes_of_a_password_one_wins(flows: Flows, accounts: Acc
 async def test_after_a_change_of_the_password_no_session_but_the_one_that_asked_lives(
     flows: Flows, accounts: Accounts
 ) -> None:
-    """REF-10, SES-04: neither one that refreshes nor one that logs in by the old password at that moment."""
+    """REF-10, SES-04, TOK-26 (ASVS 7.4.3): none that refreshes or logs in by the old password meanwhile."""
     logins: Counter[object] = Counter()
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)
@@ -113,7 +113,7 @@ async def test_a_session_that_is_logged_out_changes_no_password_at_the_same_mome
 async def test_a_disabled_account_has_no_session_whoever_logs_in_or_refreshes_meanwhile(
     flows: Flows, accounts: Accounts
 ) -> None:
-    """REF-10"""
+    """LGN-18, REF-10 (ASVS 7.4.2, CWE-367): disabled between the check of the password and the session's row."""
     logins: Counter[object] = Counter()
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)
@@ -140,7 +140,7 @@ async def test_a_disabled_account_has_no_session_whoever_logs_in_or_refreshes_me
 async def test_a_deleted_account_leaves_no_session_whoever_logs_in_or_refreshes_meanwhile(
     flows: Flows, accounts: Accounts
 ) -> None:
-    """SES-06"""
+    """SES-06 (ASVS 10.3.3)"""
     logins: Counter[object] = Counter()
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)

@@ -310,9 +310,10 @@ async def world(
     return World(asyncio.get_running_loop(), clients, feeds, clock, Users(database, config.sessions, clock))
 
 
+@pytest.mark.lasting
 @pytest.mark.unlimited
 async def test_two_instances_answer_as_the_model_does(world: World, pytestconfig: pytest.Config) -> None:
-    """REF-01, REF-02, REF-04, REF-05, REF-08, REF-09, REF-10, SES-02, SES-04, SES-09"""
+    """REF-01, REF-02, REF-04, REF-05, REF-08, REF-09, REF-10, SES-02, SES-04, SES-09 (RFC 9700, ASVS 10.4.5)"""
     asked = pytestconfig.getoption("--model-examples")
     profile = settings(
         max_examples=asked or 40,

@@ -21,7 +21,7 @@ WEAK = argon2.PasswordHasher(1, 8, 1, type=argon2.Type.I).hash(make.PASSWORD)
 
 
 async def test_two_refreshes_of_one_token_yield_one_successor(flows: Flows) -> None:
-    """REF-03"""
+    """REF-03 (ASVS 2.3.4)"""
     subject, _email = await flows.open_account()
     current = await flows.open_session(subject)
     for turn in range(ROUNDS):
@@ -129,7 +129,7 @@ async def test_logins_at_once_that_renew_a_weak_hash_all_succeed(flows: Flows) -
 
 
 async def test_two_hundred_logins_at_once_keep_to_the_most_sessions_of_one_account(flows: Flows) -> None:
-    """SES-07: those at the same moment do not see each other; the next one ends what is too many."""
+    """SES-07 (ASVS 7.1.2): those at the same moment do not see each other; the next one ends what is too many."""
     most = flows.tokens.settings.per_user
     subject, email = await flows.open_account()
     pairs = await asyncio.gather(*(flows.log_in(email) for _number in range(2 * most)))

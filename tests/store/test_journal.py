@@ -4,10 +4,11 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from authsvc.emails import EmailAddress
-from authsvc.events import LoginFailed, LoginSucceeded, Origin, UserRegistered
+from authsvc.events import OPERATOR, LoginFailed, LoginSucceeded, Origin, UserRegistered
 from authsvc.store import journal, users
 from authsvc.store.database import Database
 from authsvc.store.journal import Receipt
@@ -38,6 +39,16 @@ async def test_without_the_act_there_is_no_row(database: Database) -> None:
         await register(database, and_then=RuntimeError)
     async with database.read() as connection:
         assert await journal.search(connection, journal.Filters(), most=10) == []
+
+
+async def test_without_the_row_there_is_no_act(database: Database) -> None:
+    """LGX-09 (ASVS 16.5.3): what cannot be recorded is not done."""
+    async with database.transaction(OPERATOR) as transaction:
+        await transaction.connection.execute("alter table journal add constraint nothing check (false) not valid")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await register(database)
+    async with database.read() as connection:
+        assert await connection.fetchval("select count(*) from users") == 0
 
 
 async def test_an_entry_tells_who_what_and_from_where_in_the_order_of_the_acts(database: Database) -> None:

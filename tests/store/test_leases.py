@@ -131,7 +131,7 @@ async def test_what_the_database_does_wrong_is_counted_by_its_word(config: Confi
 
 
 async def test_who_holds_too_long_is_cut_off_and_the_next_is_served(single: Database) -> None:
-    """DBF-13: no time limit of the server helps where the server does not answer."""
+    """DBF-13 (ASVS 1.4.3): no time limit of the server helps where the server does not answer."""
     backend = 0
 
     async def hold() -> None:

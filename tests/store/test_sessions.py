@@ -39,7 +39,7 @@ async def test_a_session_is_opened_only_by_the_hash_that_was_verified_and_on_an_
 
 
 async def test_the_newest_token_is_replaced_and_the_one_before_it_yields_the_same(connection: Connection) -> None:
-    """REF-01, REF-04"""
+    """REF-01, REF-04 (RFC 9700)"""
     await opened(connection, numbered(1))
     second = sessions.Rotated(ADA, 2, LATER)
     assert [await rotated(connection, counter) for counter in (1, 1, 1)] == [second] * 3
@@ -49,7 +49,7 @@ async def test_the_newest_token_is_replaced_and_the_one_before_it_yields_the_sam
 
 
 async def test_only_a_token_whose_successor_was_used_ends_its_session(connection: Connection) -> None:
-    """REF-02"""
+    """REF-02 (ASVS 10.4.5)"""
     await opened(connection, numbered(1))
     await rotated(connection, 1)
     await rotated(connection, 2)
@@ -70,7 +70,7 @@ async def test_only_a_token_whose_successor_was_used_ends_its_session(connection
 async def test_an_idle_session_is_over_from_the_very_moment(
     connection: Connection, age: timedelta, *, is_live: bool
 ) -> None:
-    """REF-09"""
+    """REF-09 (ASVS 7.3.1)"""
     await opened(connection, numbered(1))
     assert (await rotated(connection, 1, NOW + age) is not None) == is_live
 
@@ -78,7 +78,7 @@ async def test_an_idle_session_is_over_from_the_very_moment(
 async def test_of_too_many_sessions_those_used_longest_ago_end_and_never_the_one_just_opened(
     connection: Connection,
 ) -> None:
-    """SES-07: not even when the clock of the instance that opened it is behind."""
+    """SES-07 (ASVS 7.1.2): not even when the clock of the instance that opened it is behind."""
     for number in range(1, 6):
         await opened(connection, numbered(number), NOW + timedelta(seconds=number))
     await opened(connection, numbered(6), NOW)

@@ -92,7 +92,7 @@ async def test_without_the_token_of_the_form_no_session_is_ended(client: Client,
 
 
 async def test_a_session_of_somebody_else_is_as_one_that_does_not_exist(client: Client) -> None:
-    """SQL-07."""
+    """SQL-07 (ASVS 8.2.2)."""
     await make.user(client, "grace@example.com")
     theirs = make.bearer(await make.access_token(client, "grace@example.com"))
     listed = await (await client.get(SESSIONS, headers=theirs)).json()
@@ -243,7 +243,7 @@ async def test_what_another_version_of_the_service_recorded_does_not_break_the_p
 
 @pytest.mark.parametrize("path", ["/account", PASSWORD, DELETE, "/account/activity"])
 async def test_no_page_of_the_account_is_kept_anywhere(client: Client, path: str) -> None:
-    """FRM-13."""
+    """FRM-13 (ASVS 14.3.2)."""
     await make.user(client)
     await log_in(client)
     response = await client.get(path)

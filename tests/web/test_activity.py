@@ -57,7 +57,7 @@ async def test_pages_follow_each_other_without_a_gap(client: Client) -> None:
 
 
 async def test_nobody_reads_anybody_elses(client: Client) -> None:
-    """SQL-07: a cursor is a place in the journal, and opens nothing."""
+    """SQL-07 (ASVS 8.2.2): a cursor is a place in the journal, and opens nothing."""
     await make.user(client)
     ada = await make.access_token(client)
     await make.user(client, "grace@example.com")

@@ -58,7 +58,7 @@ async def test_the_new_password_is_good_and_the_old_one_is_not(client: Client) -
 
 
 async def test_every_other_session_ends_and_the_one_that_asks_stays(client: Client) -> None:
-    """REF-10, RST-19"""
+    """REF-10, RST-19 (ASVS 7.4.3)"""
     await make.user(client)
     others = [await pair(client) for _ in range(3)]
     mine = await pair(client)
@@ -75,7 +75,7 @@ async def test_every_other_session_ends_and_the_one_that_asks_stays(client: Clie
 
 
 async def test_a_wrong_current_password_changes_nothing_and_is_recorded(client: Client) -> None:
-    """RST-18"""
+    """RST-18 (ASVS 6.2.3, 7.5.1)"""
     await make.user(client)
     other, mine = await pair(client), await make.access_token(client)
     await problem(await change(client, mine, current=NEW), 401, "invalid_credentials")

@@ -11,7 +11,7 @@ from tests.web.helpers import CREDENTIALS, LOGIN, ME, Wire, composed, form, http
 async def test_where_people_come_by_https_the_cookies_are_secure_and_of_this_host_alone(
     config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
-    """FRM-06."""
+    """FRM-06 (ASVS 3.3.1)."""
     client = await serve(await composed(https(config), clock))
     await make.user(client)
     page = await client.get("/login")

@@ -18,7 +18,7 @@ async def delete(client: Client, token: str, password: str = make.PASSWORD) -> C
 
 
 async def test_the_account_is_gone_with_its_sessions_and_its_journal(client: Client, database: Database) -> None:
-    """SES-06, LGX-10"""
+    """SES-06, LGX-10 (ASVS 7.4.2)"""
     user = await make.user(client)
     other, mine = await make.access_token(client), await make.access_token(client)
     response = await delete(client, mine)
@@ -49,7 +49,7 @@ async def test_what_belongs_to_others_stays(client: Client) -> None:
 
 
 async def test_the_address_is_free_again_for_another_account(client: Client) -> None:
-    """SES-06"""
+    """SES-06 (ASVS 10.3.3)"""
     before = await make.user(client)
     token = await make.access_token(client)
     await delete(client, token)
@@ -86,7 +86,7 @@ async def test_a_session_that_another_instance_ended_cannot_delete(
 async def test_another_instance_knows_the_tokens_of_the_deleted_as_dead(
     client: Client, config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
-    """TOK-23: though it has not looked yet."""
+    """TOK-23 (ASVS 7.4.2): though it has not looked yet."""
     await make.user(client)
     elsewhere = await serve(await composed(config, clock))
     token = await make.access_token(client)

@@ -21,7 +21,7 @@ async def test_the_page_describes_every_problem_at_the_anchor_that_problems_poin
 
 @pytest.mark.parametrize("path", ["/", "/login", "/register", "/api/docs", "/nothing"])
 async def test_pages_load_nothing_from_elsewhere_and_hold_no_inline_script_or_style(client: Client, path: str) -> None:
-    """FRM-15, RST-10."""
+    """FRM-15, RST-10 (ASVS 1.2.3, 14.2.3)."""
     page = await (await client.get(path, headers={"Accept": "text/html"})).text()
     loaded = re.findall(r'<(?:script|img|link|iframe|source|object|embed)\b[^>]*?(?:src|href|data)="([^"]*)"', page)
     assert loaded

@@ -35,7 +35,7 @@ async def test_it_holds_the_account_its_sessions_and_its_activity(client: Client
 
 
 async def test_it_holds_nothing_of_anybody_else(client: Client) -> None:
-    """SQL-07"""
+    """SQL-07 (ASVS 8.2.2)"""
     grace = await make.user(client, "grace@example.com")
     await make.access_token(client, "grace@example.com")
     await client.post("/api/auth/login", json={"email": "nobody@example.com", "password": make.PASSWORD})

@@ -107,7 +107,7 @@ def issuing(session: Mapping[str, str], clock: FrozenClock) -> Issue:
 async def test_whatever_is_not_good_is_inactive_and_nothing_else(
     client: Client, credential: dict[str, str], config: Config, clock: FrozenClock
 ) -> None:
-    """MW-10"""
+    """MW-10 (RFC 7662)"""
     await make.user(client)
     pair, tokens = await make.tokens(client), config.tokens
     access, renewing = pair["access_token"], pair["refresh_token"]
@@ -134,7 +134,7 @@ async def test_whatever_is_not_good_is_inactive_and_nothing_else(
 
 
 async def test_after_a_logout_no_token_of_the_session_is_active(client: Client, credential: dict[str, str]) -> None:
-    """MW-10"""
+    """MW-10 (RFC 7662)"""
     await make.user(client)
     pair, other = await make.tokens(client), await make.tokens(client)
     response = await client.post("/api/auth/logout", headers=make.bearer(pair["access_token"]))

@@ -86,7 +86,7 @@ async def test_a_password_shorter_than_todays_minimum_still_logs_in_or_is_just_w
 
 
 async def test_basic_credentials_and_those_of_the_query_are_not_looked_at(client: Client) -> None:
-    """LGN-16, LGN-24."""
+    """LGN-16, LGN-24 (ASVS 6.3.4, 14.2.1)."""
     await make.user(client)
     shown = await client.get("/login", params=CREDENTIALS)
     page = await shown.text()
@@ -140,7 +140,7 @@ async def test_a_wrong_password_shows_the_same_page_with_the_address_and_without
 
 
 async def test_logging_in_again_makes_another_session(client: Client) -> None:
-    """SES-01: a cookie that was there before is not kept."""
+    """SES-01 (ASVS 7.2.4): a cookie that was there before is not kept."""
     await make.user(client)
     await log_in(client)
     first = _cookie(client)
@@ -187,7 +187,7 @@ async def test_an_inherited_bcrypt_hash_becomes_argon2id_at_the_next_good_login(
 async def test_where_no_session_can_be_written_nobody_logs_in_and_no_hash_is_renewed(
     client: Client, database: Database
 ) -> None:
-    """LGN-20: the database takes no writes just now."""
+    """LGN-20 (ASVS 16.5.3): the database takes no writes just now."""
     old = _bcrypt()
     await _import(database, old)
     async with database.transaction(OPERATOR) as transaction:

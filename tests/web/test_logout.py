@@ -40,7 +40,7 @@ async def test_who_is_logged_in_can_log_out_on_every_page(client: Client, servic
 
 
 async def test_a_link_or_an_image_logs_nobody_out(client: Client) -> None:
-    """SES-03."""
+    """SES-03 (ASVS 3.5.3, 10.6.2)."""
     await make.user(client)
     await log_in(client)
     response = await client.get("/logout", headers={"Accept": "text/html"})

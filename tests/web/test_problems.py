@@ -158,12 +158,12 @@ async def test_a_program_gets_a_problem_for_an_unknown_path_and_a_person_a_page(
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
 async def test_the_public_port_answers_no_probe_and_no_scrape(client: Client, path: str) -> None:
-    """MET-03."""
+    """MET-03 (ASVS 13.4.5)."""
     await problem(await client.get(path), 404, "not_found")
 
 
 async def test_nothing_is_shared_with_other_origins(client: Client) -> None:
-    """MW-09: no answer carries a CORS header, least of all the one to a preflight."""
+    """MW-09 (ASVS 3.4.2): no answer carries a CORS header, least of all the one to a preflight."""
     await make.user(client)
     headers = make.bearer(await make.access_token(client))
     for origin in ("https://evil.example", "null", "http://127.0.0.1:8080"):

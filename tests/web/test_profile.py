@@ -32,7 +32,7 @@ async def test_head_answers_as_get_does_without_the_body(client: Client) -> None
 
 
 async def test_the_token_of_a_deleted_account_is_not_good(client: Client, database: Database) -> None:
-    """TOK-23."""
+    """TOK-23 (ASVS 7.4.2)."""
     await make.user(client)
     headers = make.bearer(await make.access_token(client))
     await log_in(client)

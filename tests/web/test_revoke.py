@@ -39,7 +39,7 @@ async def is_alive(client: Client, pair: Mapping[str, str]) -> tuple[bool, bool]
 async def test_either_token_ends_its_session_and_no_other(
     kind: str, client: Client, credential: dict[str, str], database_url: DatabaseUrl
 ) -> None:
-    """REF-16, REF-18"""
+    """REF-16, REF-18 (RFC 7009 §2.2, RFC 7009 §2.1)"""
     await make.user(client)
     pair, other = await make.tokens(client), await make.tokens(client)
     await revoke(client, credential, pair[kind])
@@ -79,7 +79,7 @@ async def test_an_access_token_of_a_session_that_went_idle_can_still_be_revoked(
 async def test_what_is_no_good_token_is_answered_alike_and_ends_nothing(
     client: Client, credential: dict[str, str], config: Config, clock: FrozenClock
 ) -> None:
-    """REF-16"""
+    """REF-16 (RFC 7009 §2.2)"""
     await make.user(client)
     pair = await make.tokens(client)
     access, renewing = pair["access_token"], pair["refresh_token"]

@@ -70,7 +70,7 @@ async def test_a_client_proves_itself_in_the_header_or_in_the_form(
 async def test_who_is_no_client_is_refused_with_a_challenge(
     path: str, client: Client, credential: dict[str, str]
 ) -> None:
-    """MW-10"""
+    """MW-10 (ASVS 8.2.1, 10.4.10)"""
     client_id, secret = credential["client_id"], credential["client_secret"]
     await make.user(client)
     token = await make.access_token(client)

@@ -35,6 +35,8 @@ class ChangePasswordDoor:
 
     async def post_json(self, request: web.Request) -> web.Response:
         """Change the password of the bearer."""
+        # Before the body is read, as a login does.
+        self.change_password.passwords.refuse_when_busy()
         await self._change(request, await read_json(request, self._shape))
         return web.Response(status=204)
 
@@ -44,6 +46,10 @@ class ChangePasswordDoor:
 
     async def post_form(self, request: web.Request) -> web.Response:
         """Change the password and lead back to the account page; a refusal shows the form again, empty."""
+        try:
+            self.change_password.passwords.refuse_when_busy()
+        except Busy as refusal:
+            return await self._show(request, refusal)
         fields = await read_form(request)
         try:
             await self._change(request, self.forms.read(request, fields, self._shape))

@@ -37,6 +37,8 @@ class DeleteUserDoor:
 
     async def delete_json(self, request: web.Request) -> web.Response:
         """Delete the account of the bearer."""
+        # Before the body is read, as a login does.
+        self.delete_user.passwords.refuse_when_busy()
         identity, given = request[IDENTITY], await read_json(request, self._shape)
         await self.delete_user.delete(identity.subject, identity.session_id, given.password, origin_of(request))
         return self.farewell.of(request, web.Response(status=204), identity, everywhere=True)
@@ -47,6 +49,10 @@ class DeleteUserDoor:
 
     async def post_form(self, request: web.Request) -> web.Response:
         """Delete the account, clear the cookies and lead to the login; a refusal shows the form again."""
+        try:
+            self.delete_user.passwords.refuse_when_busy()
+        except Busy as refusal:
+            return await self._show(request, refusal)
         identity, fields = request[IDENTITY], await read_form(request)
         try:
             given = self.forms.read(request, fields, self._shape)
