@@ -31,6 +31,7 @@ def test_the_long_form_is_tried_and_only_what_passed_was_held(tmp_path: Path, mo
     # Those that it needs, and no other: some take seconds to be imported.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin,pytest_cov.plugin")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # names are told from here, wherever the checkout lies
     (tmp_path / "conftest.py").write_text(OPTIONS)
     (tmp_path / "test_suite.py").write_text(SUITE)
     missed = ("test_suite.test_missed", "test_suite.test_not_begun")  # whatever order they ran in
