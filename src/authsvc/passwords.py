@@ -184,16 +184,24 @@ class Passwords:
             await asyncio.sleep(began + self._refusal_seconds - time.monotonic())
         return verdict
 
-    def needs_rehash(self, stored_hash: str) -> bool:
+    def needs_rehash(self, password: Password, stored_hash: str) -> bool:
+        """Tell whether a hash that the password matches is to be replaced: it is weaker, and was made of all of it.
+
+        What follows the bytes that bcrypt read is anybody's guess: a new hash of it could lock its owner out.
+        """
+        is_cut = max(len(text.encode()) for text in (password.raw, password.normalized)) > BCRYPT_BYTES
+        return self._is_weaker(stored_hash) and not (is_cut and _BCRYPT.fullmatch(stored_hash))
+
+    async def close(self) -> None:
+        """Let the running hashes end, and stop the threads."""
+        await asyncio.gather(self._queue.close(), self._large.close())
+
+    def _is_weaker(self, stored_hash: str) -> bool:
         """Tell whether a supported hash is weaker than the current parameters; a stronger one is kept."""
         match = _ARGON2.fullmatch(stored_hash)
         if match is None or match["variant"] != "id" or match["version"] != "19":
             return True
         return int(match["memory"]) * int(match["passes"]) < self._profile.memory_kib * self._profile.passes
-
-    async def close(self) -> None:
-        """Let the running hashes end, and stop the threads."""
-        await asyncio.gather(self._queue.close(), self._large.close())
 
     def _is_large(self, stored_hash: str | None) -> bool:
         """Tell whether a hash takes more memory or more time than those that the threads are there for."""
@@ -212,7 +220,7 @@ class Passwords:
             return Verdict.MISMATCH
         verdict = self._compare(password, stored_hash) if supported(stored_hash) else Verdict.UNSUPPORTED
         # A hash that costs less must not tell that there is an account: no wrong password is quicker than the decoy.
-        if verdict is Verdict.UNSUPPORTED or (verdict is Verdict.MISMATCH and self.needs_rehash(stored_hash)):
+        if verdict is Verdict.UNSUPPORTED or (verdict is Verdict.MISMATCH and self._is_weaker(stored_hash)):
             self._compare(password, self._decoy)
         return verdict
 
