@@ -16,6 +16,7 @@ from authsvc.web.middleware import MALFORMED
 
 MAX_LINE_BYTES = 4096
 MAX_FIELD_BYTES = 8190
+MAX_FIELDS = 64
 # Of a head that has not ended: the parser bounds each field and their number, 1 MiB together, and holds it twice.
 MAX_HEAD_BYTES = 32 * 1024
 # Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
@@ -102,6 +103,7 @@ class Connection(web.RequestHandler):
             lingering_time=LINGER_SECONDS,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_FIELDS,
             auto_decompress=False,
         )
         self._connections = connections

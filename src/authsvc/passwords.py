@@ -35,7 +35,7 @@ USUAL_BCRYPT_COST = 12
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password than this; the hashes made in its day were made so."""
 SERVICE_MIB = 112
-"""What the service takes beside hashes and the token cache, under load."""
+"""What the service takes beside hashes and the token cache, under load, with its least number of connections."""
 
 _ARGON2 = re.compile(
     r"\$argon2(?P<variant>id|i|d)(?:\$v=(?P<version>16|19))?"
@@ -91,8 +91,7 @@ def choose_threads(config: Config, limit: int | None) -> int:
     """
     settings = config.passwords
     each, large = settings.profile.memory_kib / 1024, MAX_MEMORY_KIB // 1024
-    cache = config.tokens.cache_bytes / 2**20
-    room = math.inf if limit is None else limit / 2**20 - large - cache - SERVICE_MIB
+    cache, room = config.tokens.cache_bytes / 2**20, _room_mib(config, limit)
     threads = settings.threads or max(1, int(min(room / each, machine.cpus())))
     if threads * each <= room:
         return threads
@@ -103,6 +102,21 @@ def choose_threads(config: Config, limit: int | None) -> int:
         f" {(limit or 0) / 2**20:.0f} MiB: give it more, or set fewer threads, a smaller profile or a smaller cache."
     )
     raise ConfigError([sentence])
+
+
+def memory_left(config: Config, limit: int | None) -> float:
+    """Return the bytes that are left beside hashes, token cache and service, where this process may use `limit`.
+
+    Raises:
+        ConfigError: there are not even enough for these.
+    """
+    hashes = choose_threads(config, limit) * config.passwords.profile.memory_kib * 1024
+    return _room_mib(config, limit) * 2**20 - hashes
+
+
+def _room_mib(config: Config, limit: int | None) -> float:
+    others = MAX_MEMORY_KIB / 1024 + config.tokens.cache_bytes / 2**20 + SERVICE_MIB
+    return math.inf if limit is None else limit / 2**20 - others
 
 
 class Passwords:
