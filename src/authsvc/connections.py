@@ -148,6 +148,9 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         has_come = before != (self._request_count, self._last_body.total_bytes)
         if self._messages:
+            if not self._last_body.is_eof():
+                # Nothing else comes before the end of a body: what has come was no part of one.
+                self._last_body.set_exception(web.RequestPayloadError("malformed"))
             self._last_body = self._messages[-1][1]
             if self._waiter is None:
                 self._pause_reading_for_buffer()

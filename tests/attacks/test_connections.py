@@ -280,6 +280,18 @@ SLOW = {
     ),
     "half a body that nobody reads": (b"POST /nothing HTTP/1.1\r\n" + BODY + b"Content-Length: 999\r\n\r\n{", b" "),
 }
+@pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nab\r\nzz\r\n"], ids=["a size", "a length"])
+def test_a_malformed_chunk_is_answered_at_once(served: Running, body: bytes) -> None:
+    """RFC 9112 §7.1: it was waited for the rest of such a body, until its time was over."""
+    with connect(served) as connection:
+        connection.sendall(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert ANSWER.findall(rest_of(connection)) == [b"400"]
+    assert works(served)
+    assert '"severity":"ERROR"' not in served.said
+
+
 DRIP_SECONDS = 0.2
 ENDS = {"half a body": [b"408"], "chunks of a body": [b"408"], "half a body that nobody reads": [b"404"]}
 
