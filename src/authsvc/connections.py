@@ -151,6 +151,7 @@ class Connection(web.RequestHandler):
             if not self._last_body.is_eof():
                 # Nothing else comes before the end of a body: what has come was no part of one.
                 self._last_body.set_exception(web.RequestPayloadError("malformed"))
+                self._lingering_time = 0  # it would read on, and log what it meets as an error
             self._last_body = self._messages[-1][1]
             if self._waiter is None:
                 self._pause_reading_for_buffer()
