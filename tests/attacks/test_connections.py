@@ -280,6 +280,8 @@ SLOW = {
     ),
     "half a body that nobody reads": (b"POST /nothing HTTP/1.1\r\n" + BODY + b"Content-Length: 999\r\n\r\n{", b" "),
 }
+
+
 @pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nab\r\nzz\r\n"], ids=["a size", "a length"])
 def test_a_malformed_chunk_is_answered_at_once(served: Running, body: bytes) -> None:
     """RFC 9112 §7.1: it was waited for the rest of such a body, until its time was over."""
