@@ -155,6 +155,11 @@ def test_an_empty_environment_lacks_a_database_and_a_key() -> None:
                 ",",
                 "0.0.0.0/0",
                 "10.0.0.1,::/0",
+                "0.0.0.0/1, 128.0.0.0/1",
+                "10.0.0.0/7",
+                "2000::/15",
+                "2000::/3",
+                " ".join(f"{number}.0.0.0/8" for number in range(256)),
             ],
         ),
         ("AUTHSVC_DRAIN_SECONDS", ["-1", "61", "nan", "inf", "1e1", "1_0", " 1", "one", "\u0661", "1."]),
@@ -270,6 +275,11 @@ def test_a_public_url_is_an_origin_https_or_on_this_machine(url: str) -> None:
     assert Config.read({**LEAST, "AUTHSVC_PUBLIC_URL": url}).http.public_url == url
 
 
+@pytest.mark.parametrize("networks", ["10.0.0.0/8, 11.0.0.0/8", "2001::/16", "fd00::/8", "fc00::/7", "192.0.2.1"])
+def test_networks_of_proxies_may_be_as_large_as_private_ones_are(networks: str) -> None:
+    assert str(Config.read({**LEAST, "AUTHSVC_TRUSTED_PROXIES": networks}).http.trusted_proxies) == networks
+
+
 def test_the_ports_must_differ() -> None:
     faults = faults_of({**LEAST, "AUTHSVC_PORT": "9090"})
     assert faults == ["AUTHSVC_ADMIN_PORT must differ from AUTHSVC_PORT: metrics are never public."]
@@ -280,6 +290,12 @@ def test_an_unknown_name_is_refused(name: str) -> None:
     assert faults_of({**LEAST, name: "1"}) == [
         f"{name} is not a setting of this version: see docs/configuration.md, or unset it."
     ]
+
+
+def test_an_unknown_name_moves_no_terminal() -> None:
+    """CWE-150: its escape sequences are shown as text."""
+    [fault] = faults_of({**LEAST, "AUTHSVC_\x1b[2J\r\u202eé\udcff": "1"})
+    assert fault.startswith("AUTHSVC_\\x1b[2J\\r\\u202e\\xe9\\udcff is not a setting ")
 
 
 def test_both_a_secret_and_keys_is_one_too_many_even_where_one_is_bad() -> None:

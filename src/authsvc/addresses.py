@@ -1,7 +1,9 @@
 """Network addresses: one spelling for each, and the network that one person has."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from collections.abc import Collection, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address
+from types import MappingProxyType
 from typing import TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -12,6 +14,13 @@ IPV6_PREFIX = 64
 NAT64 = IPv6Network("64:ff9b::/96")
 """Where translators write IPv4 addresses for servers without IPv4 (RFC 6052)."""
 
+PRIVATE_IPV6 = IPv6Network("fc00::/7")
+"""RFC 4193: nobody outside sends from there."""
+
+LEAST_PREFIX: Mapping[int, int] = MappingProxyType({4: 8, 6: 16})
+"""Of a network that is one party's, by version of IP: the largest private one of IPv4 is 10.0.0.0/8 (RFC 1918)."""
+
+_EVERY_IPV4 = IPv4Network("0.0.0.0/0")
 _MAX_LENGTH = 64
 # With brackets a port may follow, without them only where no second colon is: else it is a part of the address.
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::\d{1,5})?", re.ASCII)
@@ -47,6 +56,17 @@ def network_of(address: str | None) -> str:
         embedded = _embedded(parsed)
         return str(embedded or IPv6Network((parsed, IPV6_PREFIX), strict=False))
     return str(parsed)
+
+
+def are_many(networks: Collection[IPv4Network | IPv6Network]) -> bool:
+    """Tell whether strangers have addresses in them: one is too large to be one party's, or together they are all."""
+    together = collapse_addresses(each for each in networks if isinstance(each, IPv4Network))
+    return any(map(_is_wide, networks)) or _EVERY_IPV4 in together
+
+
+def _is_wide(network: IPv4Network | IPv6Network) -> bool:
+    is_private = isinstance(network, IPv6Network) and network.subnet_of(PRIVATE_IPV6)
+    return network.prefixlen < LEAST_PREFIX[network.version] and not is_private
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:

@@ -312,7 +312,8 @@ class Config:
             faults.append("AUTHSVC_ADMIN_PORT must differ from AUTHSVC_PORT: metrics are never public.")
         faults += _faults_of_sessions(sections["sessions"], tokens["lifetime_seconds"])
         faults += [
-            f"{name} is not a setting of this version: see docs/configuration.md, or unset it."
+            f"{name.encode('unicode_escape').decode()} is not a setting of this version: see docs/configuration.md, or"
+            " unset it."
             for name in sorted(values)
         ]
         if faults:

@@ -17,6 +17,7 @@ from authsvc.web.middleware import MALFORMED
 
 MAX_LINE_BYTES = 4096
 MAX_FIELD_BYTES = 8190
+MAX_FIELDS = 64
 # Of a head that has not ended: the parser bounds each field and their number, 1 MiB together, and holds it twice.
 MAX_HEAD_BYTES = 32 * 1024
 # Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
@@ -122,6 +123,7 @@ class Connection(web.RequestHandler):
             lingering_time=LINGER_SECONDS,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_FIELDS,
             auto_decompress=False,
         )
         self._connections = connections
@@ -166,6 +168,10 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         has_come = before != (self._request_count, self._last_body.total_bytes)
         if self._messages:
+            if not self._last_body.is_eof():
+                # Nothing else comes before the end of a body: what has come was no part of one.
+                self._last_body.set_exception(web.RequestPayloadError("malformed"))
+                self._lingering_time = 0  # it would read on, and log what it meets as an error
             self._last_body = self._messages[-1][1]
             if self._waiter is None:
                 self._pause_reading_for_buffer()

@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from authsvc import addresses
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SSL_MODES = frozenset({"disable", "require", "verify-ca", "verify-full"})
 """Without `allow` and `prefer`: they look like TLS, and fall back to clear text."""
@@ -212,8 +214,12 @@ def trusted_proxies(text: str) -> TrustedProxies:
             f"must be one of {', '.join(PROXY_HOPS)}; or how many proxies stand in a row, from 1 to 16; or their"
             " networks, like 10.0.0.0/8, 2001:db8::/32"
         )
-    if not all(network.prefixlen for network in networks):
-        raise ValueError("must not trust every address: anybody could then say where he comes from")
+    if addresses.are_many(networks):
+        raise ValueError(
+            "must not trust that many addresses: any stranger among them could say where he comes from. Name networks"
+            f" of /{addresses.LEAST_PREFIX[4]} or longer, of /{addresses.LEAST_PREFIX[6]} for IPv6"
+            f" ({addresses.PRIVATE_IPV6} may be shorter)"
+        )
     return TrustedProxies(text, networks=networks)
 
 

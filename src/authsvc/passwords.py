@@ -35,7 +35,7 @@ USUAL_BCRYPT_COST = 12
 BCRYPT_BYTES = 72
 """bcrypt reads no more of a password than this; the hashes made in its day were made so."""
 SERVICE_MIB = 112
-"""What the service takes beside hashes and the token cache, under load."""
+"""What the service takes beside hashes and the token cache, under load, with its least number of connections."""
 
 _ARGON2 = re.compile(
     r"\$argon2(?P<variant>id|i|d)(?:\$v=(?P<version>16|19))?"
@@ -91,8 +91,7 @@ def choose_threads(config: Config, limit: int | None) -> int:
     """
     settings = config.passwords
     each, large = settings.profile.memory_kib / 1024, MAX_MEMORY_KIB // 1024
-    cache = config.tokens.cache_bytes / 2**20
-    room = math.inf if limit is None else limit / 2**20 - large - cache - SERVICE_MIB
+    cache, room = config.tokens.cache_bytes / 2**20, _room_mib(config, limit)
     threads = settings.threads or max(1, int(min(room / each, machine.cpus())))
     if threads * each <= room:
         return threads
@@ -103,6 +102,21 @@ def choose_threads(config: Config, limit: int | None) -> int:
         f" {(limit or 0) / 2**20:.0f} MiB: give it more, or set fewer threads, a smaller profile or a smaller cache."
     )
     raise ConfigError([sentence])
+
+
+def memory_left(config: Config, limit: int | None) -> float:
+    """Return the bytes that are left beside hashes, token cache and service, where this process may use `limit`.
+
+    Raises:
+        ConfigError: there are not even enough for these.
+    """
+    hashes = choose_threads(config, limit) * config.passwords.profile.memory_kib * 1024
+    return _room_mib(config, limit) * 2**20 - hashes
+
+
+def _room_mib(config: Config, limit: int | None) -> float:
+    others = MAX_MEMORY_KIB / 1024 + config.tokens.cache_bytes / 2**20 + SERVICE_MIB
+    return math.inf if limit is None else limit / 2**20 - others
 
 
 class Passwords:
@@ -184,16 +198,24 @@ class Passwords:
             await asyncio.sleep(began + self._refusal_seconds - time.monotonic())
         return verdict
 
-    def needs_rehash(self, stored_hash: str) -> bool:
+    def needs_rehash(self, password: Password, stored_hash: str) -> bool:
+        """Tell whether a hash that the password matches is to be replaced: it is weaker, and was made of all of it.
+
+        What follows the bytes that bcrypt read is anybody's guess: a new hash of it could lock its owner out.
+        """
+        is_cut = max(len(text.encode()) for text in (password.raw, password.normalized)) > BCRYPT_BYTES
+        return self._is_weaker(stored_hash) and not (is_cut and _BCRYPT.fullmatch(stored_hash))
+
+    async def close(self) -> None:
+        """Let the running hashes end, and stop the threads."""
+        await asyncio.gather(self._queue.close(), self._large.close())
+
+    def _is_weaker(self, stored_hash: str) -> bool:
         """Tell whether a supported hash is weaker than the current parameters; a stronger one is kept."""
         match = _ARGON2.fullmatch(stored_hash)
         if match is None or match["variant"] != "id" or match["version"] != "19":
             return True
         return int(match["memory"]) * int(match["passes"]) < self._profile.memory_kib * self._profile.passes
-
-    async def close(self) -> None:
-        """Let the running hashes end, and stop the threads."""
-        await asyncio.gather(self._queue.close(), self._large.close())
 
     def _is_large(self, stored_hash: str | None) -> bool:
         """Tell whether a hash takes more memory or more time than those that the threads are there for."""
@@ -212,7 +234,7 @@ class Passwords:
             return Verdict.MISMATCH
         verdict = self._compare(password, stored_hash) if supported(stored_hash) else Verdict.UNSUPPORTED
         # A hash that costs less must not tell that there is an account: no wrong password is quicker than the decoy.
-        if verdict is Verdict.UNSUPPORTED or (verdict is Verdict.MISMATCH and self.needs_rehash(stored_hash)):
+        if verdict is Verdict.UNSUPPORTED or (verdict is Verdict.MISMATCH and self._is_weaker(stored_hash)):
             self._compare(password, self._decoy)
         return verdict
 

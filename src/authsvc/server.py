@@ -21,19 +21,26 @@ from aiohttp import hdrs, web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from multidict import CIMultiDict
 
-from authsvc import logs
+from authsvc import logs, machine
 from authsvc.app import Service, compose
 from authsvc.config import Config
 from authsvc.connections import TAKE_SECONDS, Connection, Connections
+from authsvc.passwords import memory_left
 from authsvc.web.middleware import MALFORMED
 
-# Idle ones cost about 10 KiB each.
 MAX_CONNECTIONS = 10_000
+# However little memory there is: those of SERVICE_MIB in passwords.py.
+LEAST_CONNECTIONS = 64
+# The most that a connection was seen to take: 400 KiB for requests that wait behind one another, each with as many
+# fields as there may be, and the kernel's 64. Idle ones cost about 10 KiB each.
+CONNECTION_BYTES = 512 * 1024
 MAX_ADMIN_CONNECTIONS = 64
 # File descriptors for all that is no connection of a client or of the pool.
 RESERVED_FILES = 128
 # What one read can bring, about: of it the parser keeps what is no whole request yet. No body is larger.
-RECEIVE_BYTES = 32 * 1024
+RECEIVE_BYTES = 16 * 1024
+# What the kernel keeps of answers that are not taken; by itself it lets that grow to 4 MiB.
+SEND_BYTES = 16 * 1024
 # RFC 3986 §3.2.2: a name or an address, and a port. HTTP/1.0 needs none.
 _HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9a-fA-F:.]+\])(?::\d*)?", re.ASCII)
 
@@ -70,8 +77,12 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
 
 async def _serve(service: Service, config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
     http, log = config.http, structlog.get_logger()
-    public = _Port(service.public, connections_that_fit(config.database.pool_size))
+    most = connections_that_fit(config, machine.memory_limit())
+    public = _Port(service.public, most)
     service.metrics.gauge("authsvc_http_connections", "Open connections of the public port.", public.connections)
+    service.metrics.gauge(
+        "authsvc_http_connections_max", "Most connections that the public port may have open.", lambda: most
+    )
     admin = _Port(service.admin, MAX_ADMIN_CONNECTIONS)
     try:
         await public.open(http.host, http.port, "AUTHSVC_PORT")
@@ -83,7 +94,14 @@ async def _serve(service: Service, config: Config, stop: asyncio.Event, on_ready
             log.warning(
                 "limits_off", advice="Passwords can be guessed as fast as they are hashed: set AUTHSVC_LIMITS=on."
             )
-        log.info("serving", url=http.public_url, host=http.host, port=http.port, admin_port=http.admin_port)
+        log.info(
+            "serving",
+            url=http.public_url,
+            host=http.host,
+            port=http.port,
+            admin_port=http.admin_port,
+            most_connections=most,
+        )
         on_ready()
         await stop.wait()
         service.readiness.draining = public.draining = True
@@ -95,13 +113,21 @@ async def _serve(service: Service, config: Config, stop: asyncio.Event, on_ready
     log.info("stopped")
 
 
-def connections_that_fit(pool_size: int) -> int:
-    """Allow the process all the file descriptors it may have; return how many connections of clients these are for."""
+def connections_that_fit(config: Config, limit: int | None) -> int:
+    """Return how many connections of clients the memory is enough for, of which the process may use `limit` bytes.
+
+    Or the file descriptors, where these are fewer: the process is allowed all that it may have.
+
+    Raises:
+        ConfigError: the memory is not enough for the hashes.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS has a lower bound of its own than the one it tells
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     files = MAX_CONNECTIONS * 2 if most == resource.RLIM_INFINITY else most
-    return max(1, min(MAX_CONNECTIONS, files - RESERVED_FILES - pool_size - MAX_ADMIN_CONNECTIONS))
+    by_files = files - RESERVED_FILES - config.database.pool_size - MAX_ADMIN_CONNECTIONS
+    by_memory = LEAST_CONNECTIONS + memory_left(config, limit) / CONNECTION_BYTES
+    return max(1, int(min(MAX_CONNECTIONS, by_files, by_memory)))
 
 
 class _Port:
@@ -129,8 +155,9 @@ class _Port:
         server.request_handler = self._counted(server.request_handler)
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
-            for each in self._sockets.sockets:  # those that it accepts inherit both
+            for each in self._sockets.sockets:  # those that it accepts inherit all of it
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
                 if sys.platform == "linux":  # the kernel's own end of waiting
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
         except OSError as error:

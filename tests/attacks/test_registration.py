@@ -39,6 +39,17 @@ async def test_fields_that_nobody_asked_for_grant_nothing(client: Client, databa
     assert await _rows(database) == 0
 
 
+@pytest.mark.parametrize("count", [10, 11, 1000])
+async def test_unknown_fields_are_named_only_so_far(client: Client, count: int) -> None:
+    """CWE-405: 16 KiB of them were answered with 150 KB."""
+    extra = {f"f{number}": 0 for number in range(count)}
+    response = await client.post(REGISTER, json={**CREDENTIALS, **extra})
+    document = await problem(response, 422, "invalid_input")
+    assert faults_of(document) == {(name, "unknown_field") for name in list(extra)[:10]}
+    last = document["errors"][-1]["message"]
+    assert last == "This field is not known here" + (f", nor are {count - 10} more." if count > 10 else ".")
+
+
 async def test_the_name_of_an_unknown_field_is_shown_short_and_plain(client: Client) -> None:
     """CWE-116, CWE-117."""
     body = CREDENTIALS | {"\u202e" * 100: "", "<script>": ""}

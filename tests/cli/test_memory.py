@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ import psycopg
 import pytest
 from argon2.low_level import Type, hash_secret
 
-from authsvc import machine
-from authsvc.config import DatabaseUrl
+from authsvc import machine, server
+from authsvc.config import Config, DatabaseUrl
 from tests.cli.conftest import AUTHSVC, CREDENTIALS, Run, Running, Start, environment
 
 MIB = 2**20
@@ -84,6 +85,27 @@ def run_in(folder: Path, settings: dict[str, str]) -> "subprocess.CompletedProce
     return subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize(
+    "mib, threads, connections",
+    [
+        (310, 2, server.LEAST_CONNECTIONS),
+        (400, 2, server.LEAST_CONNECTIONS + 180),
+        (400, 1, server.LEAST_CONNECTIONS + 218),
+        (1024, 2, server.LEAST_CONNECTIONS + 1428),
+        (65_536, 2, server.MAX_CONNECTIONS),
+        (None, 2, server.MAX_CONNECTIONS),
+    ],
+)
+def test_there_are_as_many_connections_as_the_memory_has_room_for(
+    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch, mib: int | None, threads: int, connections: int
+) -> None:
+    """DOS-03, CWE-770, ASVS 15.2.2."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (1024, 20_000))
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, _limits: None)
+    config = Config.read({**settings, "AUTHSVC_PASSWORD_THREADS": str(threads)})
+    assert server.connections_that_fit(config, None if mib is None else mib * MIB) == connections
+
+
 def test_a_storm_of_the_dearest_logins_stays_within_the_sum(
     settings: dict[str, str], start: Start, database_url: DatabaseUrl
 ) -> None:
@@ -94,11 +116,13 @@ def test_a_storm_of_the_dearest_logins_stays_within_the_sum(
         "AUTHSVC_PASSWORD_REFUSAL_SECONDS": "0",
         "AUTHSVC_LIMITS": "off",
     }
-    mib = 2 * 19 + 128 + 32 + 112
+    # 64 connections are in the 112 MiB: 20 MiB are for 40 more.
+    mib = 2 * 19 + 128 + 32 + 112 + 20
     with container(mib) as folder:
         command = AUTHSVC if folder is None else ["sh", "-c", ENTER, str(folder), *AUTHSVC]
         running = start("serve", settings=given, command=command)
         running.until_it_says('"event":"serving"')
+        assert folder is None or '"most_connections":104' in running.said
         assert running.ask("/api/auth/register", CREDENTIALS).status == 201
         dearest = hash_secret(b"hunter22", b"somesaltsomesalt", 2, 131_072, 16, 32, Type.ID).decode()
         with psycopg.connect(database_url.reveal()) as connection:

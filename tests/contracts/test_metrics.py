@@ -212,7 +212,9 @@ def test_an_open_connection_is_counted(served: Running) -> None:
     with contextlib.closing(connection(served)) as kept:
         kept.request("GET", "/login")
         kept.getresponse().read()
-        assert value(parse(scrape(served)), "authsvc_http_connections") == 1
+        samples = parse(scrape(served))
+        assert value(samples, "authsvc_http_connections") == 1
+        assert 64 <= value(samples, "authsvc_http_connections_max") <= 10_000
     eventually(lambda: value(parse(scrape(served)), "authsvc_http_connections") == 0, "closed")
 
 

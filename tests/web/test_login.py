@@ -184,6 +184,19 @@ async def test_an_inherited_bcrypt_hash_becomes_argon2id_at_the_next_good_login(
     await make.access_token(client)
 
 
+async def test_who_knows_the_bytes_that_bcrypt_read_does_not_lock_the_owner_out(
+    client: Client, database: Database
+) -> None:
+    """PWD-03: a new hash would be of whatever he put behind them."""
+    own = "x" * 72 + " and the owner's tail"
+    old = bcrypt.hashpw(own.encode()[:72], bcrypt.gensalt(4)).decode()
+    await _import(database, old)
+    for password in (own[:72] + "another", own):
+        response = await client.post(LOGIN, json={"email": EMAIL, "password": password})
+        assert response.status == 200
+        assert await _stored(database) == old
+
+
 async def test_where_no_session_can_be_written_nobody_logs_in_and_no_hash_is_renewed(
     client: Client, database: Database
 ) -> None:

@@ -188,13 +188,14 @@ def _process() -> list[Panel]:
         ),
         graph(
             "Connections",
-            "Open connections of the public port, and the file descriptors that they are part of. At the limit the"
+            "Open connections of the public port, and the file descriptors that they are part of. At either limit the"
             " longest idle connection makes room.",
             Query(series("authsvc_http_connections"), "connections of {{instance}}"),
             Query(series("process_open_fds"), "file descriptors of {{instance}}"),
-            Query(f"min({series('process_max_fds')})", "limit"),
+            Query(f"min({series('authsvc_http_connections_max')})", "limit"),
+            Query(f"min({series('process_max_fds')})", "limit of file descriptors"),
             unit="short",
-            bounds=["limit"],
+            bounds=["limit", "limit of file descriptors"],
         ),
         graph(
             "Token cache",

@@ -14,7 +14,7 @@ from authsvc.store.users import User
 
 __all__ = ["Entry", "Export", "ExportUser", "Session", "User"]
 
-PAGE = 1_000
+PAGE = 100
 EVER = datetime.min.replace(tzinfo=UTC)
 """Sessions that are over are held until the next `sweep`: they belong to it, too."""
 

@@ -114,7 +114,7 @@ class Login:
         raise AccountDisabled if is_held else InvalidCredentials
 
     async def _renewed_hash(self, password: Password, credential: Credential, origin: Origin) -> str | None:
-        if credential.password_hash is None or not self.passwords.needs_rehash(credential.password_hash):
+        if credential.password_hash is None or not self.passwords.needs_rehash(password, credential.password_hash):
             return None
         try:
             return await self.passwords.hash(password, origin.waits)

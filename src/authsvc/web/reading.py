@@ -5,7 +5,7 @@ and let the last of two same names win.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -27,6 +27,8 @@ MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 10
 MAX_DEPTH = 16
 MAX_FORM_FIELDS = 32
+MAX_UNKNOWN_FIELDS = 10
+"""How many are named in an answer."""
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
@@ -83,13 +85,7 @@ class Shape(Generic[T]):
             except ValueError as error:
                 code, message = getattr(error, "code", "invalid"), getattr(error, "message", "This is not valid.")
                 faults.append(FieldFault(name, code, message))
-        faults += [
-            FieldFault(
-                name[:64].encode("ascii", "backslashreplace").decode(), "unknown_field", "This field is not known here."
-            )
-            for name in members
-            if name not in self.fields
-        ]
+        faults += _faults_of_unknown([name for name in members if name not in self.fields])
         if faults:
             raise InvalidInput(faults)
         return self.build(**values)
@@ -99,6 +95,16 @@ class _FaultError(Exception):
     def __init__(self, fault: FieldFault) -> None:
         super().__init__()
         self.fault = fault
+
+
+def _faults_of_unknown(names: list[str]) -> Iterator[FieldFault]:
+    """Name the first of them; what comes back must not be many times what was sent."""
+    shown = names[:MAX_UNKNOWN_FIELDS]
+    for name in shown:
+        message = "This field is not known here."
+        if name is shown[-1] and (more := len(names) - len(shown)):
+            message = f"This field is not known here, nor are {more} more."
+        yield FieldFault(name[:64].encode("ascii", "backslashreplace").decode(), "unknown_field", message)
 
 
 def _text(name: str, members: Mapping[str, object]) -> str:
