@@ -44,17 +44,17 @@ class Backup(pulumi.ComponentResource):
             storage_class="NEARLINE",
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
-            versioning=gcp.storage.BucketVersioningArgs(enabled=True),
+            # No versions beside: Cloud Storage refuses them where there is a retention policy, under which nothing is
+            # replaced, https://cloud.google.com/storage/docs/object-versioning#considerations.
             retention_policy=gcp.storage.BucketRetentionPolicyArgs(
                 retention_period=str(chosen.retention_days * DAY_SECONDS), is_locked=chosen.lock_retention
             ),
             soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(retention_duration_seconds=SOFT_DELETE_SECONDS),
-            # Personal data is not kept for longer than it is needed: an export goes when it may. What was replaced or
-            # deleted goes by the same rule.
+            # Personal data is not kept for longer than it is needed: an export goes when it may.
             lifecycle_rules=[
                 gcp.storage.BucketLifecycleRuleArgs(
                     action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
-                    condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=chosen.retention_days, with_state="ANY"),
+                    condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=chosen.retention_days),
                 )
             ],
             encryption=gcp.storage.BucketEncryptionArgs(default_kms_key_name=chosen.kms_key)
