@@ -57,9 +57,7 @@ class Backup(pulumi.ComponentResource):
                     condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=chosen.retention_days),
                 )
             ],
-            encryption=gcp.storage.BucketEncryptionArgs(default_kms_key_name=chosen.kms_key)
-            if chosen.kms_key
-            else None,
+            encryption=self._encryption(name, chosen.kms_key) if chosen.kms_key else None,
             # Exports are not thrown away with the stack that made them, but those of a trial.
             force_destroy=not args.production,
             opts=pulumi.ResourceOptions(parent=self, protect=args.production),
@@ -74,3 +72,16 @@ class Backup(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({"bucket_name": self.bucket_name})
+
+    def _encryption(self, name: str, key: str) -> gcp.storage.BucketEncryptionArgs:
+        """Let Cloud Storage use the key, without which it makes no bucket with it; return that it does."""
+        inside = pulumi.InvokeOutputOptions(parent=self)
+        granted = gcp.kms.CryptoKeyIAMMember(
+            f"{name}-key",
+            crypto_key_id=key,
+            role="roles/cloudkms.cryptoKeyEncrypterDecrypter",
+            member=gcp.storage.get_project_service_account_output(opts=inside).member,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # Of the grant, so that the bucket is not there before it.
+        return gcp.storage.BucketEncryptionArgs(default_kms_key_name=granted.crypto_key_id)

@@ -242,11 +242,18 @@ def test_who_writes_exports_is_the_database_and_it_can_neither_read_nor_delete_t
 def test_lock_and_key_of_exports_are_choices() -> None:
     key = "projects/p/locations/europe-west3/keyRings/r/cryptoKeys/k"
     plain = stacks.recorded("prod").one(BUCKET)
-    chosen = stacks.recorded("prod", {"authsvc:backup": {"lockRetention": True, "kmsKey": key}}).one(BUCKET)
+    stack = stacks.recorded("prod", {"authsvc:backup": {"lockRetention": True, "kmsKey": key}})
+    chosen = stack.one(BUCKET)
     assert plain.inputs["retentionPolicy"]["isLocked"] is False
     assert "encryption" not in plain.inputs
     assert chosen.inputs["retentionPolicy"]["isLocked"] is True
     assert chosen.inputs["encryption"] == {"defaultKmsKeyName": key}
+    # Without this no bucket is made with a key.
+    grant = stack.one("kms/cryptoKeyIAMMember:CryptoKeyIAMMember")
+    assert grant.urn in chosen.dependencies
+    assert (grant.inputs["cryptoKeyId"], grant.inputs["role"]) == (key, "roles/cloudkms.cryptoKeyEncrypterDecrypter")
+    assert grant.inputs["member"].endswith("@gs-project-accounts.iam.gserviceaccount.com")
+    assert not stacks.recorded("prod").of("CryptoKeyIAMMember")
 
 
 def test_images_are_scanned_their_tags_stay_and_old_ones_go(anyone: Recording) -> None:
