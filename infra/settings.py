@@ -170,6 +170,9 @@ class Monitoring(Section):
     sidecar_image: str | None = Field(
         default=None, description="the Prometheus sidecar, by digest; default: the one tested"
     )
+    objectives: bool = Field(
+        default=False, description="service-level objectives of Google; only once the service has written its metrics"
+    )
 
 
 class Rollout(Section):

@@ -23,7 +23,7 @@ PROD: dict[str, Any] = {
     },
     "authsvc:edge": {"enabled": True},
     "authsvc:backup": {"region": "europe-west4"},
-    "authsvc:monitoring": {"emails": ["team@example.com"], "pagerEmails": ["pager@example.com"]},
+    "authsvc:monitoring": {"emails": ["team@example.com"], "pagerEmails": ["pager@example.com"], "objectives": True},
 }
 # The stack's own values stand where the file has samples.
 RECORDS = {rule["record"]: rule["expr"] for rule in each_rule(rule_files().values()) if "record" in rule} | {
