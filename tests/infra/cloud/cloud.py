@@ -1,5 +1,6 @@
 """What Google Cloud would answer: of each resource the outputs that others are made of, in their documented shape."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,8 +66,11 @@ class Cloud:
         result = f"{state['name']}-".ljust(int(state["length"]), "x")
         return {"result": result, "bcryptHash": "$2a$", "id": "none"}
 
-    def _random_id(self, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        return {"hex": "a1b2c3d4", "dec": "2712847316", "b64Url": "obLD1A", "b64Std": "obLD1A==", "id": "obLD1A"}
+    def _random_id(self, state: dict[str, Any]) -> dict[str, Any]:
+        # Another one wherever its keepers are others, as a provider makes it anew.
+        length = int(state["byteLength"])
+        number = hashlib.sha256(str(sorted(state.get("keepers", {}).items())).encode()).hexdigest()[: 2 * length]
+        return {"hex": number, "dec": str(int(number, 16)), "id": number}
 
     def _sql_database_instance(self, state: dict[str, Any]) -> dict[str, Any]:
         name = state["name"]

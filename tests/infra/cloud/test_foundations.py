@@ -159,8 +159,12 @@ def test_a_replica_for_disasters_is_in_another_region_and_those_for_reading_are_
         assert each.inputs["instanceType"] == "READ_REPLICA_INSTANCE"
         assert each.inputs["masterInstanceName"] == primary(stack).outputs["name"]
         assert "backupConfiguration" not in settings_of(each)
+        # Cloud SQL keeps none of a replica, so that each update would set it anew.
+        assert "maintenanceWindow" not in settings_of(each)
+    assert settings_of(primary(stack))["maintenanceWindow"] == {"day": 7, "hour": 4, "updateTrack": "stable"}
     (pool,) = [each for each in stacks.recorded("prod", POOLED).of(INSTANCE) if "masterInstanceName" in each.inputs]
     assert (pool.inputs["instanceType"], pool.inputs["nodeCount"]) == ("READ_POOL_INSTANCE", 3)
+    assert "maintenanceWindow" not in settings_of(pool)
 
 
 def test_a_pooler_stands_between_where_the_budget_asks_for_it_and_never_before_a_migration() -> None:
