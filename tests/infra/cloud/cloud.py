@@ -99,6 +99,10 @@ class Cloud:
         name = f"projects/{self.project}/serviceAccounts/{email}"
         return {"name": name, "email": email, "member": f"serviceAccount:{email}", "uniqueId": "1" * 21}
 
+    def _service_identity(self, state: dict[str, Any]) -> dict[str, Any]:
+        email = f"service-{PROJECT_NUMBER}@gcp-sa-{state['service'].partition('.')[0]}.iam.gserviceaccount.com"
+        return {"email": email, "member": f"serviceAccount:{email}"}
+
     def _custom_role(self, state: dict[str, Any]) -> dict[str, Any]:
         return {"name": f"projects/{self.project}/roles/{state['roleId']}"}
 
@@ -175,6 +179,7 @@ _METHODS = {
     "gcp:alloydb/instance:Instance": "alloydb_instance",
     "gcp:serviceaccount/account:Account": "service_account",
     "gcp:projects/iAMCustomRole:IAMCustomRole": "custom_role",
+    "gcp:projects/serviceIdentity:ServiceIdentity": "service_identity",
     "gcp:secretmanager/secret:Secret": "secret",
     "gcp:secretmanager/secretVersion:SecretVersion": "secret_version",
     "gcp:cloudrunv2/service:Service": "run_service",
