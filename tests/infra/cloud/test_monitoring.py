@@ -189,9 +189,9 @@ def test_objectives_are_those_of_the_file_that_count_requests(made: Inputs) -> N
 
 def test_the_first_update_of_a_stack_has_no_objective_of_a_metric_that_is_not_there_yet() -> None:
     """Google: “The metric referenced by the provided filter is unknown”, which ends the update."""
-    for stack in ("dev", "prod"):
-        file = yaml.safe_load((stacks.INFRA / f"Pulumi.{stack}.yaml").read_text())["config"]
-        filled_in = Settings.read(stack, stacks.filled_in(file, stacks.FILLED_IN))
+    for name in ("dev", "prod"):
+        file = yaml.safe_load((stacks.INFRA / f"Pulumi.{name}.yaml").read_text())["config"]
+        filled_in = Settings.read(name, stacks.filled_in(file, stacks.FILLED_IN))
         assert not of(registered(filled_in), SLO)
 
 
