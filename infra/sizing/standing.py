@@ -8,7 +8,8 @@ import yaml
 
 from infra.components import sidecar
 from infra.monitoring.cloud.alert_policies import alert_policies
-from infra.settings import SHARED_TIERS, Settings, vcpus
+from infra.settings import Settings, vcpus
+from infra.settings_rules import SHARED_TIERS
 from infra.sizing.plan import EDGE_RULES
 from infra.sizing.prices import HOURS, SECONDS, usd
 
