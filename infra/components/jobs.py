@@ -11,12 +11,12 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_random
 
+from infra.components.database import DATABASE
 from infra.components.fingerprint import fingerprint
 from infra.components.secret_files import SecretFile, allow_reading
 from infra.settings import Backup
 from infra.settings import Jobs as JobsSettings
 
-DATABASE = "authsvc"
 EXPORT_PERMISSIONS = (
     "cloudsql.instances.export",
     "cloudsql.instances.get",  # to see what became of it
