@@ -17,7 +17,7 @@ from infra.monitoring.cloud.documentation import LIMIT, SUBJECT_LIMIT, content, 
 from infra.monitoring.cloud.expressions import from_cloud, rule_files
 from infra.monitoring.rules import each_rule, metrics, write
 from infra.settings import SettingsError
-from tests.infra.cloud.watched import dev, prod, substituted
+from tests.infra.cloud.watched import EXTERNAL, dev, prod, substituted
 from tests.infra.conftest import Promtool
 
 FILES = rule_files()
@@ -196,8 +196,7 @@ def test_where_nobody_must_be_there_nobody_being_there_is_no_alert() -> None:
 
 
 def test_a_database_that_is_not_cloud_sql_has_no_alerts_of_cloud_sql() -> None:
-    external = {"engine": "external", "urlSecret": "database-url"}
-    made = alert_policies(prod(database=external))
+    made = alert_policies(prod(database=EXTERNAL))
     assert not [policy.key for policy in made.policies if "cloudsql" in policy.query]
     assert made.left_out.keys() == {"BackupTooOld"}
 

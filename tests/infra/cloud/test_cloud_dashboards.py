@@ -19,7 +19,7 @@ from infra.monitoring.cloud.expressions import rule_files
 from infra.monitoring.dashboards.links import slug
 from infra.monitoring.rules import each_rule, metrics, write
 from infra.settings import SettingsError
-from tests.infra.cloud.watched import dev, prod, substituted
+from tests.infra.cloud.watched import EXTERNAL, dev, prod, substituted
 from tests.infra.conftest import Promtool
 
 FILES = rule_files()
@@ -134,7 +134,7 @@ def test_what_is_not_there_has_no_panel() -> None:
         return {tile["widget"]["title"] for board in boards.values() for tile in board["mosaicLayout"]["tiles"]}
 
     assert titles(PROD) - titles(DEV) == {"Certificate", "Public URL", "Replica lag"}
-    external = dashboards(prod(database={"engine": "external", "urlSecret": "database-url"}))
+    external = dashboards(prod(database=EXTERNAL))
     assert not [query for board in external.values() for query in _queries(board) if "cloudsql" in query]
 
 

@@ -7,6 +7,7 @@ import promql_parser
 from infra.monitoring.cloud.expressions import rule_files
 from infra.monitoring.rules import each_rule
 from infra.settings import Settings
+from tests.infra.cloud.cloud import CERTIFICATE
 
 PROD: dict[str, Any] = {
     "gcp:project": "my-company-auth",
@@ -31,6 +32,13 @@ RECORDS = {rule["record"]: rule["expr"] for rule in each_rule(rule_files().value
     "authsvc_stack:database_connections:max": "vector(250)",
     "authsvc_stack:database_disk_bytes:max": "vector(40000000000)",
 }
+EXTERNAL = {
+    "engine": "external",
+    "urlSecret": "database-url",
+    "ownerUrlSecret": "owner-url",
+    "caCertificate": CERTIFICATE,
+}
+"""A database that somebody else runs."""
 DEV: dict[str, Any] = {"gcp:project": "my-company-dev", "gcp:region": "europe-west1", "authsvc:production": False}
 
 
