@@ -35,7 +35,9 @@ def _assumptions(command: Any) -> Any:  # noqa: ANN401 - a click decorator
               help="Of an instance.")  # fmt: skip
 @_assumptions
 @click.option("--prices", "show_prices", is_flag=True, help="Print the prices, with the day and place of each.")
-@click.option("--write", is_flag=True, help="Write the tables of docs/scaling.md anew (`make capacity`).")
+@click.option(
+    "--write", is_flag=True, help="Write the tables of docs/scaling.md and infra/README.md anew (`make capacity`)."
+)
 def main(users: tuple[float, ...], cpu: str, *, show_prices: bool, write: bool, **options: Any) -> None:  # noqa: ANN401
     """What so many accounts take and cost, by what `make bench` measured.
 
@@ -47,7 +49,8 @@ def main(users: tuple[float, ...], cpu: str, *, show_prices: bool, write: bool, 
         click.echo(prices.markdown())
         return
     if write:
-        document.DOCUMENT.write_text(document.written(document.DOCUMENT.read_text("utf-8"), times), "utf-8")
+        for path, text in document.all_written(times).items():
+            path.write_text(text, "utf-8")
         return
     rates = {name: options.pop(name) for name in ("logins", "refreshes", "verifications")}
     behaviour = Behaviour(**options)

@@ -15,9 +15,7 @@ REFRESH_SECRET = "/secrets/refresh/secret"  # noqa: S105 - a path
 DATABASE_URL = "/secrets/database/url"
 DATABASE_CA = "/secrets/database-ca/ca.pem"
 SERVICE_PASSWORD = "/secrets/service-password/password"  # noqa: S105 - a path
-"""For `authsvc migrate --service-password-file` alone."""
-SERVICE_PASSWORD = "/secrets/service-password/password"  # noqa: S105 - a path
-"""Not a variable's: `authsvc migrate` is told of it."""
+"""For `authsvc migrate --service-password-file` alone; no variable names it."""
 FILES = MappingProxyType(
     {
         "AUTHSVC_JWT_KEYS_FILE": SIGNING_KEYS,

@@ -1,16 +1,17 @@
 """A stack's settings: the `config` of Pulumi.<stack>.yaml in, frozen sections out, every fault at once.
 
 A pure function of a mapping, which tests call without a cloud and `__main__` before it registers a resource. What
-belongs to one section is checked here; what adds up over several is in budgets.py.
+a value must be is said here; which of them go together is in settings_rules.py, and what adds up in budgets.py.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from infra import settings_rules as rules
 from infra.regions import REGIONS
 
 PROJECT = "authsvc"
@@ -19,11 +20,8 @@ PROJECT = "authsvc"
 _DIGEST = re.compile(r"[a-z0-9.-]+(?::\d+)?/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
-SHARED_TIERS = ("db-f1-micro", "db-g1-small")
-ALLOYDB_VCPUS = (2, 4, 8, 16, 32, 64, 96, 128)
-"""Of its default machines, N2."""
 _TIER = re.compile(r"db-(?:custom-(?P<custom>\d+)-\d+|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))")
-_KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/keyRings/[\w-]+/cryptoKeys/[\w-]+")
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/[a-z0-9-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+")
 _URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
 _CERTIFICATES = re.compile(r"(?:\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -170,6 +168,9 @@ class Monitoring(Section):
     sidecar_image: str | None = Field(
         default=None, description="the Prometheus sidecar, by digest; default: the one tested"
     )
+    objectives: bool = Field(
+        default=False, description="service-level objectives of Google; only once the service has written its metrics"
+    )
 
 
 class Rollout(Section):
@@ -223,10 +224,8 @@ class Settings(Section):
             settings = cls.model_validate({**values, "stack": stack})
         except ValidationError as error:
             raise SettingsError([_sentence(fault) for fault in error.errors()]) from None
-        rules = [*_of_service(settings), *_of_database(settings), *_of_backup(settings)]
-        rules += _of_production(settings) if settings.production else []
-        if faults := [f"{PROJECT}:{rule.sentence}" for rule in rules if rule.broken]:
-            raise SettingsError(faults)
+        if broken := rules.broken(settings):
+            raise SettingsError([f"{PROJECT}:{sentence}" for sentence in broken])
         return settings
 
 
@@ -246,161 +245,6 @@ def vcpus(database: Database) -> int:
     match = _TIER.fullmatch(database.tier)
     assert match  # noqa: S101 - the field's own check
     return int(match["custom"] or match["plus"] or 1)
-
-
-class _Rule(NamedTuple):
-    broken: bool
-    sentence: str
-
-
-def _of_service(settings: Settings) -> list[_Rule]:
-    service = settings.service
-    least, most = {1: (512, 4096), 2: (512, 8192), 4: (2048, 16_384), 8: (4096, 32_768)}[service.cpu]
-    unknown = [name for name in service.settings if not name.startswith("AUTHSVC_")]
-    return [
-        _Rule(
-            service.min_instances > service.max_instances,
-            f"service.minInstances ({service.min_instances}) is more than service.maxInstances"
-            f" ({service.max_instances}): lower the one or raise the other.",
-        ),
-        _Rule(
-            service.memory < least,
-            f"service.memory is {service.memory}Mi, and Cloud Run wants {least}Mi for {service.cpu} vCPU: raise it.",
-        ),
-        _Rule(
-            service.memory > most,
-            f"service.memory is {service.memory}Mi, and Cloud Run gives {service.cpu} vCPU at most {most}Mi: lower it,"
-            " or raise service.cpu.",
-        ),
-        _Rule(
-            settings.region in service.extra_regions,
-            f"service.extraRegions names gcp:region ({settings.region}) again: leave it out.",
-        ),
-        _Rule(
-            bool(service.extra_regions) and not settings.edge.enabled,
-            "service.extraRegions needs edge.enabled: without a load balancer nobody gets there.",
-        ),
-        _Rule(bool(unknown), f"service.settings has {', '.join(unknown)}: its names begin with AUTHSVC_."),
-        _Rule(
-            settings.edge.enabled and settings.domain is None,
-            "domain is missing: give the host name that people see, such as auth.example.com; edge.enabled needs it.",
-        ),
-        _Rule(
-            settings.rollout.percent < 100 and settings.rollout.stable is None,  # noqa: PLR2004 - all of it
-            "rollout.stable is missing: name the revision that serves the rest, or set rollout.percent to 100.",
-        ),
-    ]
-
-
-def _of_database(settings: Settings) -> list[_Rule]:
-    database = settings.database
-    plus = database.edition == "ENTERPRISE_PLUS"
-    cloud_sql = database.engine == "cloud-sql"
-    return [
-        _Rule(
-            cloud_sql and plus != ("perf-optimized" in database.tier),
-            f"database.tier {database.tier} is not one of edition {database.edition}: take db-custom-… for ENTERPRISE,"
-            " db-perf-optimized-N-… for ENTERPRISE_PLUS.",
-        ),
-        _Rule(
-            cloud_sql and not plus and database.pitr_days > 7,  # noqa: PLR2004 - the cloud's own bound
-            f"database.pitrDays is {database.pitr_days}, and the edition ENTERPRISE keeps 7: lower it, or take"
-            " ENTERPRISE_PLUS.",
-        ),
-        _Rule(
-            cloud_sql and database.highly_available and not database.pitr_days,
-            "database.highlyAvailable needs point-in-time recovery: set database.pitrDays to 1 or more.",
-        ),
-        _Rule(
-            cloud_sql and database.backups <= database.pitr_days,
-            f"database.backups is {database.backups}, and must be more than database.pitrDays ({database.pitr_days}):"
-            " a log without the backup before it restores nothing.",
-        ),
-        _Rule(
-            database.disk_limit_gb < database.disk_gb,
-            f"database.diskLimitGb ({database.disk_limit_gb}) is less than database.diskGb ({database.disk_gb}): raise"
-            " it.",
-        ),
-        _Rule(
-            database.engine == "external" and database.url_secret is None,
-            "database.urlSecret is missing: name the secret in Secret Manager that holds the URL of the database.",
-        ),
-        _Rule(
-            database.engine == "external" and database.owner_url_secret is None,
-            "database.ownerUrlSecret is missing: name the secret in Secret Manager that holds the URL of the owner of"
-            " the tables, for migrations.",
-        ),
-        _Rule(
-            # Of AlloyDB nobody knows it before the cluster is there.
-            database.ca_certificate is None
-            and (database.engine == "external" or (database.engine == "alloydb" and settings.image is not None)),
-            "database.caCertificate is missing: give the PEM of who signs the database's certificate; docs/scaling.md"
-            " says where to get it.",
-        ),
-        _Rule(
-            database.engine == "alloydb" and database.vcpus not in ALLOYDB_VCPUS,
-            f"database.vcpus is {database.vcpus}, and AlloyDB has {', '.join(map(str, ALLOYDB_VCPUS))}: take one.",
-        ),
-        _Rule(
-            database.replica_region == settings.region,
-            f"database.replicaRegion is gcp:region ({settings.region}): take another one, or leave it out.",
-        ),
-    ]
-
-
-def _of_backup(settings: Settings) -> list[_Rule]:
-    backup, key = settings.backup, settings.backup.kms_key
-    place = backup.region or settings.region
-    found = _KMS_KEY.fullmatch(key) if key else None
-    return [
-        _Rule(
-            found is not None and found["location"] != place,
-            f"backup.kmsKey {key} is not in {place}, where the exports are: take a key of that region.",
-        ),
-    ]
-
-
-def _of_production(settings: Settings) -> list[_Rule]:
-    """What a stack for real people must have; `authsvc:production: false` does without."""
-    database, otherwise = settings.database, "or set authsvc:production to false"
-    own = database.engine != "external"
-    return [
-        _Rule(
-            not settings.edge.enabled, f"edge.enabled is false: production is reached through its edge, {otherwise}."
-        ),
-        _Rule(
-            settings.service.min_instances < 1,
-            f"service.minInstances is 0: keep 1 or more, or the first login after a pause waits, {otherwise}.",
-        ),
-        _Rule(
-            own and not database.highly_available,
-            f"database.highlyAvailable is false: production survives the loss of a zone; set it, {otherwise}.",
-        ),
-        _Rule(
-            database.engine == "cloud-sql" and database.tier in SHARED_TIERS,
-            f"database.tier {database.tier} shares its CPU, and Google promises nothing for it: take db-custom-…,"
-            f" {otherwise}.",
-        ),
-        _Rule(
-            database.engine == "alloydb" and database.replica_region is None,
-            "database.replicaRegion is missing: AlloyDB keeps its backups where the cluster is, and a second cluster"
-            f" elsewhere has its own; name its region, {otherwise}.",
-        ),
-        _Rule(own and not database.pitr_days, f"database.pitrDays is 0: set it to 1 or more, {otherwise}."),
-        _Rule(
-            settings.backup.region is None,
-            f"backup.region is missing: name another region than gcp:region ({settings.region}), {otherwise}.",
-        ),
-        _Rule(
-            settings.backup.region == settings.region,
-            f"backup.region is gcp:region ({settings.region}): whoever loses the region loses both; take another one,"
-            f" {otherwise}.",
-        ),
-        _Rule(
-            not (settings.monitoring.emails or settings.monitoring.pager_emails),
-            f"monitoring.emails is empty: name who hears of alerts, {otherwise}.",
-        ),
-    ]
 
 
 def _sentence(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

@@ -109,7 +109,7 @@ def _build_service(
     after_apis: pulumi.ResourceOptions,
 ) -> Outputs:
     """Register what runs the image, and return the outputs with what that adds."""
-    public_url = _public_url(settings)
+    public_url = _public_url(settings, network.services)
     variables = {**environment.environment(settings, ""), "AUTHSVC_PUBLIC_URL": public_url}
     database = {environment.DATABASE_URL: secrets.owner_url, environment.DATABASE_CA: secrets.database_ca}
     jobs = Jobs(
@@ -182,11 +182,12 @@ def _build_service(
     )
 
 
-def _public_url(settings: Settings) -> pulumi.Input[str]:
+def _public_url(settings: Settings, apis: Sequence[pulumi.Resource]) -> pulumi.Input[str]:
     """Return what people see: the domain behind an edge, else the address that Cloud Run gives, known beforehand."""
     if settings.edge.enabled:
         return f"https://{settings.domain}"
-    project = gcp.organizations.get_project_output(project_id=settings.project)
+    after_apis = pulumi.InvokeOutputOptions(depends_on=list(apis))
+    project = gcp.organizations.get_project_output(project_id=settings.project, opts=after_apis)
     return pulumi.Output.format("https://{0}-{1}.{2}.run.app", NAME, project.number, settings.region)
 
 

@@ -60,8 +60,14 @@ class AlloyDb(pulumi.ComponentResource):
             )
         self.instance_name: pulumi.Output[str] = cluster.cluster_id
         self.connection_name: pulumi.Output[str] = cluster.name
-        number = gcp.organizations.get_project_output(project_id=project).number
-        self.service_account_email = pulumi.Output.format("service-{0}@gcp-sa-alloydb.iam.gserviceaccount.com", number)
+        # Made by this, and else only with the first cluster: before, nothing can be granted to it.
+        agent = gcp.projects.ServiceIdentity(
+            f"{name}-agent",
+            service="alloydb.googleapis.com",
+            project=project,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[api]),
+        )
+        self.service_account_email = agent.email.apply(str)
         self.ca_certificate = pulumi.Output.from_input(chosen.ca_certificate or "")
         owner_password, self.service_password = self._password(OWNER), self._password(SERVICE)
         gcp.alloydb.User(

@@ -44,22 +44,20 @@ class Backup(pulumi.ComponentResource):
             storage_class="NEARLINE",
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
-            versioning=gcp.storage.BucketVersioningArgs(enabled=True),
+            # No versions beside: Cloud Storage refuses them where there is a retention policy, under which nothing is
+            # replaced, https://cloud.google.com/storage/docs/object-versioning#considerations.
             retention_policy=gcp.storage.BucketRetentionPolicyArgs(
                 retention_period=str(chosen.retention_days * DAY_SECONDS), is_locked=chosen.lock_retention
             ),
             soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(retention_duration_seconds=SOFT_DELETE_SECONDS),
-            # Personal data is not kept for longer than it is needed: an export goes when it may. What was replaced or
-            # deleted goes by the same rule.
+            # Personal data is not kept for longer than it is needed: an export goes when it may.
             lifecycle_rules=[
                 gcp.storage.BucketLifecycleRuleArgs(
                     action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
-                    condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=chosen.retention_days, with_state="ANY"),
+                    condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=chosen.retention_days),
                 )
             ],
-            encryption=gcp.storage.BucketEncryptionArgs(default_kms_key_name=chosen.kms_key)
-            if chosen.kms_key
-            else None,
+            encryption=self._encryption(name, chosen.kms_key) if chosen.kms_key else None,
             # Exports are not thrown away with the stack that made them, but those of a trial.
             force_destroy=not args.production,
             opts=pulumi.ResourceOptions(parent=self, protect=args.production),
@@ -74,3 +72,16 @@ class Backup(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({"bucket_name": self.bucket_name})
+
+    def _encryption(self, name: str, key: str) -> gcp.storage.BucketEncryptionArgs:
+        """Let Cloud Storage use the key, without which it makes no bucket with it; return that it does."""
+        inside = pulumi.InvokeOutputOptions(parent=self)
+        granted = gcp.kms.CryptoKeyIAMMember(
+            f"{name}-key",
+            crypto_key_id=key,
+            role="roles/cloudkms.cryptoKeyEncrypterDecrypter",
+            member=gcp.storage.get_project_service_account_output(opts=inside).member,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # Of the grant, so that the bucket is not there before it.
+        return gcp.storage.BucketEncryptionArgs(default_kms_key_name=granted.crypto_key_id)

@@ -167,12 +167,8 @@ class Database(pulumi.ComponentResource):
                 insights_config=gcp.sql.DatabaseInstanceSettingsInsightsConfigArgs(
                     query_insights_enabled=True, record_client_address=False, record_application_tags=False
                 ),
-                maintenance_window=gcp.sql.DatabaseInstanceSettingsMaintenanceWindowArgs(
-                    # Sunday, 04:00 UTC, after the daily backup; a trial gets each update a week before production.
-                    day=7,
-                    hour=4,
-                    update_track="stable" if args.production else "canary",
-                ),
+                # A replica has none: it is updated with its primary, just before it.
+                maintenance_window=None if primary else self._maintenance_window(),
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -195,6 +191,11 @@ class Database(pulumi.ComponentResource):
                 retained_backups=chosen.backups, retention_unit="COUNT"
             ),
         )
+
+    def _maintenance_window(self) -> gcp.sql.DatabaseInstanceSettingsMaintenanceWindowArgs:
+        """Return Sunday, 04:00 UTC, after the daily backup; a trial gets each update a week before production."""
+        track = "stable" if self._args.production else "canary"
+        return gcp.sql.DatabaseInstanceSettingsMaintenanceWindowArgs(day=7, hour=4, update_track=track)
 
     def _pooling(self) -> list[gcp.sql.DatabaseInstanceSettingsConnectionPoolConfigArgs] | None:
         budget = self._args.budget

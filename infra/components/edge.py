@@ -206,7 +206,7 @@ class Edge(pulumi.ComponentResource):
 
 
 def _outlier_detection() -> gcp.compute.BackendServiceOutlierDetectionArgs:
-    """Return when a region gets no requests for a while: a serverless backend has no health check that would tell."""
+    """Return when a region gets no requests for a while, though Cloud Run says that its instances are ready there."""
     return gcp.compute.BackendServiceOutlierDetectionArgs(
         # 503 is also how the service sheds load: so many in a row only where nothing else is answered.
         consecutive_errors=20,

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_gcp as gcp
+import pulumi_random
 
+from infra.components.database import DATABASE
+from infra.components.fingerprint import fingerprint
 from infra.components.secret_files import SecretFile, allow_reading
 from infra.settings import Backup
 from infra.settings import Jobs as JobsSettings
 
-DATABASE = "authsvc"
 EXPORT_PERMISSIONS = (
     "cloudsql.instances.export",
     "cloudsql.instances.get",  # to see what became of it
@@ -77,7 +79,7 @@ class Jobs(pulumi.ComponentResource):
             ["migrate", "--service-role", args.role, "--service-password-file", args.role_password.path],
             [*args.files, args.role_password],
             seconds=MIGRATION_SECONDS,
-            execution=_execution(args.image),
+            at_once=True,
         )
         self.sweep = self._job("sweep", ["sweep"], args.files, seconds=SWEEP_SECONDS, after=self.migration)
         self._schedule_sweep()
@@ -91,7 +93,7 @@ class Jobs(pulumi.ComponentResource):
         files: Sequence[SecretFile],
         *,
         seconds: int,
-        execution: str | None = None,
+        at_once: bool = False,
         after: pulumi.Resource | None = None,
     ) -> gcp.cloudrunv2.Job:
         args, name = self._args, f"{self._name}-{purpose}"
@@ -112,35 +114,49 @@ class Jobs(pulumi.ComponentResource):
             # The least that the second generation has; it waits for the database.
             resources=gcp.cloudrunv2.JobTemplateTemplateContainerResourcesArgs(limits={"cpu": "1", "memory": "512Mi"}),
         )
+        template = gcp.cloudrunv2.JobTemplateArgs(
+            task_count=1,
+            parallelism=1,
+            template=gcp.cloudrunv2.JobTemplateTemplateArgs(
+                service_account=account.email,
+                execution_environment="EXECUTION_ENVIRONMENT_GEN2",
+                timeout=f"{seconds}s",
+                # A failure is told at once: the update stops there, and the next sweep is near.
+                max_retries=0,
+                containers=[container],
+                volumes=[_volume(file) for file in files],
+                vpc_access=gcp.cloudrunv2.JobTemplateTemplateVpcAccessArgs(
+                    egress="PRIVATE_RANGES_ONLY",
+                    network_interfaces=[
+                        gcp.cloudrunv2.JobTemplateTemplateVpcAccessNetworkInterfaceArgs(
+                            network=args.network_id, subnetwork=args.subnetwork_id
+                        )
+                    ],
+                ),
+            ),
+        )
         return gcp.cloudrunv2.Job(
             name,
             name=name,
             location=args.region,
-            run_execution_token=execution,
-            template=gcp.cloudrunv2.JobTemplateArgs(
-                task_count=1,
-                parallelism=1,
-                template=gcp.cloudrunv2.JobTemplateTemplateArgs(
-                    service_account=account.email,
-                    execution_environment="EXECUTION_ENVIRONMENT_GEN2",
-                    timeout=f"{seconds}s",
-                    # A failure is told at once: the update stops there, and the next sweep is near.
-                    max_retries=0,
-                    containers=[container],
-                    volumes=[_volume(file) for file in files],
-                    vpc_access=gcp.cloudrunv2.JobTemplateTemplateVpcAccessArgs(
-                        egress="PRIVATE_RANGES_ONLY",
-                        network_interfaces=[
-                            gcp.cloudrunv2.JobTemplateTemplateVpcAccessNetworkInterfaceArgs(
-                                network=args.network_id, subnetwork=args.subnetwork_id
-                            )
-                        ],
-                    ),
-                ),
-            ),
+            run_execution_token=self._execution(name, template) if at_once else None,
+            template=template,
             deletion_protection=args.production,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*rights, *([after] if after else [])]),
         )
+
+    def _execution(self, name: str, template: gcp.cloudrunv2.JobTemplateArgs) -> pulumi.Output[str]:
+        """Return the suffix of the execution that a template is run in, once: of another template it is another.
+
+        By chance, since a name is taken for good: who goes back to an image of before would get that of its first run.
+        """
+        number = pulumi_random.RandomId(
+            f"{name}-execution",
+            byte_length=6,
+            keepers={"template": fingerprint(template)},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return pulumi.Output.concat("m", number.hex)
 
     def _schedule_sweep(self) -> None:
         args = self._args
@@ -232,11 +248,6 @@ class Jobs(pulumi.ComponentResource):
             display_name=display_name,
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-
-def _execution(image: str) -> str:
-    """Return the suffix of the execution that this image's migrations run in: another image, another run."""
-    return f"m{image.rpartition('sha256:')[2][:12]}"
 
 
 def export_workflow(project: str, *, instance: str, bucket: str) -> str:

@@ -1,7 +1,5 @@
 """The service on Cloud Run: one in each region, all with the same revision, the same secrets and the same account."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from authsvc.config import Config
+from infra.components.fingerprint import fingerprint
 from infra.components.secret_files import SecretFile, allow_reading
 from infra.components.sidecar import Sidecar
 from infra.settings import Rollout
@@ -228,12 +227,7 @@ def revision_name(name: str, image: str, template: gcp.cloudrunv2.ServiceTemplat
     template under the same name. In every region it is that of the first: one name goes back everywhere.
     """
     digest = image.rpartition("sha256:")[2][:8]
-
-    def named(resolved: gcp.cloudrunv2.ServiceTemplateArgs) -> str:
-        text = json.dumps(resolved, default=vars, sort_keys=True)
-        return f"{name}-{digest}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-    return pulumi.Output.unsecret(pulumi.Output.from_input(template).apply(named))
+    return fingerprint(template).apply(lambda of_all: f"{name}-{digest}-{of_all[:8]}")
 
 
 def _volume(file: SecretFile) -> gcp.cloudrunv2.ServiceTemplateVolumeArgs:

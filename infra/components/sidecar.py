@@ -25,10 +25,10 @@ JOB = "authsvc"
 HEALTH_PORT = 13133
 HEALTH_SECONDS = 30
 """Its /liveness takes five seconds on purpose."""
-CPU = "250m"
+VCPU = 0.25
 """A scrape of some hundred series every half minute takes a few milliseconds. More would stand idle, and what
 stands idle keeps the whole instance from reaching its CPU target."""
-MEMORY = "256Mi"
+MEMORY_MIB = 256
 SCRAPE_INTERVAL = "30s"
 """Twice a minute: the shortest window of a rule is five minutes, and each sample costs."""
 SCRAPE_TIMEOUT = "10s"
@@ -91,7 +91,7 @@ class Sidecar:
             image=self.image,
             depends_ons=[after],
             resources=gcp.cloudrunv2.ServiceTemplateContainerResourcesArgs(
-                limits={"cpu": CPU, "memory": MEMORY}, cpu_idle=False
+                limits={"cpu": f"{VCPU * 1000:.0f}m", "memory": f"{MEMORY_MIB}Mi"}, cpu_idle=False
             ),
             liveness_probe=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeArgs(
                 http_get=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeHttpGetArgs(

@@ -244,11 +244,14 @@ def bucket_not_public(args: ResourceValidationArgs) -> Iterator[str]:
 
 @of_resources(BUCKET, production=True)
 def bucket_with_retention(args: ResourceValidationArgs) -> Iterator[str]:
-    """What is in a bucket, nobody deletes or changes before its time: set a retentionPolicy and versioning."""
+    """What is in a bucket, nobody deletes or changes before its time: set a retentionPolicy, and no versioning.
+
+    Cloud Storage refuses the two together.
+    """
     if float(at(args.props, "retentionPolicy.retentionPeriod") or 0) < 24 * 3600:
         yield "retentionPolicy.retentionPeriod is less than a day"
-    if at(args.props, "versioning.enabled") is not True:
-        yield "versioning.enabled is not true"
+    if at(args.props, "versioning.enabled"):
+        yield "versioning.enabled is true"
 
 
 @of_stacks

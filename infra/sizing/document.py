@@ -1,11 +1,11 @@
-"""The tables of docs/scaling.md, as the command prints them: between two marks, and held there by a test."""
+"""The tables of docs/scaling.md and infra/README.md: between two marks, and held there by a test."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.sizing import dialects, prices
+from infra.sizing import dialects, prices, standing
 from infra.sizing.demand import Behaviour, demand
 from infra.sizing.plan import (
     ALLOYDB,
@@ -20,6 +20,7 @@ from infra.sizing.plan import (
 )
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "scaling.md"
+README = Path(__file__).parents[1] / "README.md"
 USERS = tuple(10**power for power in range(4, 10))
 _MOST_USERS = 10**11
 _BLOCK = r"(<!-- {name}: python -m infra\.capacity --write -->\n)(.*?)(<!-- end -->)"
@@ -150,19 +151,25 @@ def blocks(times: ServiceTimes) -> dict[str, str]:
     }
 
 
-def written(document: str, times: ServiceTimes) -> str:
+def written(document: str, of_blocks: Mapping[str, str]) -> str:
     """Return the document with its tables as they are now.
 
     Raises:
         ValueError: it lacks the marks of one.
     """
-    for name, text in blocks(times).items():
+    for name, text in of_blocks.items():
         found = re.findall(_BLOCK.format(name=name), document, re.DOTALL)
         if len(found) != 1:
-            raise ValueError(f"docs/scaling.md has {len(found)} blocks between <!-- {name}: … --> and <!-- end -->")
+            raise ValueError(f"The document has {len(found)} blocks between <!-- {name}: … --> and <!-- end -->")
         begin, old, end = found[0]
         document = document.replace(begin + old + end, f"{begin}{text}\n{end}")
     return document
+
+
+def all_written(times: ServiceTimes) -> dict[Path, str]:
+    """Return the documents as they are with their tables written anew."""
+    tables = {DOCUMENT: blocks(times), README: {"costs": standing.table()}}
+    return {path: written(path.read_text("utf-8"), of_blocks) for path, of_blocks in tables.items()}
 
 
 def _plan(users: float, times: ServiceTimes) -> Plan:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.budgets import ConnectionBudget, check, connection_budget
+from infra.components.sidecar import MEMORY_MIB, VCPU
 from infra.environment import service_config
 from infra.regions import REGIONS
 from infra.settings import Settings, SettingsError, vcpus
@@ -48,7 +49,8 @@ MEMORIES = (512, 1024, 2048, 4096, 8192, 16_384)
 KIB_OF_A_REQUEST = 4
 """In and out, headers and TLS included."""
 KIB_OF_A_LOG_LINE = 0.7
-EDGE_RULES = 4
+EDGE_RULES = 3
+"""Of Cloud Armor: infra/components/rate_rules.py."""
 
 ENTERPRISE, ENTERPRISE_PLUS, ALLOYDB, DISTRIBUTED = (
     "Cloud SQL Enterprise",
@@ -306,8 +308,8 @@ def _costs(stage: str, demand: Demand, needed: Needs, settings: Settings) -> dic
     through_edge = (demand.logins + demand.refreshes) * mean * DAY * 365 / 12
     gib = through_edge * KIB_OF_A_REQUEST / 2**20
     return {
-        "instances, vCPU": usd("run.vcpu", instances * service.cpu * SECONDS),
-        "instances, memory": usd("run.memory", instances * service.memory / 1024 * SECONDS),
+        "instances, vCPU": usd("run.vcpu", instances * (service.cpu + VCPU) * SECONDS),
+        "instances, memory": usd("run.memory", instances * (service.memory + MEMORY_MIB) / 1024 * SECONDS),
         **_costs_of_database(stage, needed, settings),
         "backups": usd("backup.storage", 2 * needed.storage_gb),
         "load balancer": usd("balancer.rule", HOURS) + usd("balancer.data", gib),

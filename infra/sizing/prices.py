@@ -24,6 +24,7 @@ class Price:
 
 _IOWA, _RUN = "us-central1", "cloud.google.com/run/pricing, instance-based billing, tier 1"
 _SQL = "cloud.google.com/sql/pricing, through usage.ai/blogs/gcp/cloud-sql/pricing"
+_ALERTS = "cloud.google.com/monitoring/alerts/cost-control, of 2025, before anything was charged"
 _LB = "cloud.google.com/load-balancing/pricing"
 _MEMORY = "from memory"
 
@@ -33,6 +34,8 @@ PRICES = MappingProxyType(
         "run.memory": Price(0.000002, "GiB-second", "tier 1", "2026-11", _RUN, check=True),
         "enterprise.vcpu": Price(0.0413, "vCPU-hour", _IOWA, "2026-05", _SQL, check=True),
         "enterprise.memory": Price(0.0070, "GiB-hour", _IOWA, "2026-05", _SQL, check=True),
+        "cloud-sql.f1-micro": Price(0.0105, "hour", _IOWA, "2026-11", _MEMORY, check=True),
+        "cloud-sql.g1-small": Price(0.035, "hour", _IOWA, "2026-11", _MEMORY, check=True),
         "enterprise-plus.vcpu": Price(0.0537, "vCPU-hour", _IOWA, "2026-11", _MEMORY, check=True),
         "enterprise-plus.memory": Price(0.0091, "GiB-hour", _IOWA, "2026-11", _MEMORY, check=True),
         "cloud-sql.storage": Price(0.17, "GB-month of SSD", _IOWA, "2026-11", _MEMORY, check=True),
@@ -49,6 +52,8 @@ PRICES = MappingProxyType(
         "armor.policy": Price(5, "policy and month", "global", "2026-11", _MEMORY, check=True),
         "armor.rule": Price(1, "rule and month", "global", "2026-11", _MEMORY, check=True),
         "armor.requests": Price(0.75, "million requests", "global", "2026-11", _MEMORY, check=True),
+        "alerting.condition": Price(1.5, "alert policy and month", "global", "2026-11", _ALERTS, check=True),
+        "secret.version": Price(0.06, "version and month", "global", "2026-11", _MEMORY, check=True),
         "logging.data": Price(0.50, "GiB", "global", "2026-11", _MEMORY, check=True),
     }
 )  # fmt: skip

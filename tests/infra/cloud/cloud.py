@@ -1,5 +1,6 @@
 """What Google Cloud would answer: of each resource the outputs that others are made of, in their documented shape."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,8 +66,11 @@ class Cloud:
         result = f"{state['name']}-".ljust(int(state["length"]), "x")
         return {"result": result, "bcryptHash": "$2a$", "id": "none"}
 
-    def _random_id(self, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        return {"hex": "a1b2c3d4", "dec": "2712847316", "b64Url": "obLD1A", "b64Std": "obLD1A==", "id": "obLD1A"}
+    def _random_id(self, state: dict[str, Any]) -> dict[str, Any]:
+        # Another one wherever its keepers are others, as a provider makes it anew.
+        length = int(state["byteLength"])
+        number = hashlib.sha256(str(sorted(state.get("keepers", {}).items())).encode()).hexdigest()[: 2 * length]
+        return {"hex": number, "dec": str(int(number, 16)), "id": number}
 
     def _sql_database_instance(self, state: dict[str, Any]) -> dict[str, Any]:
         name = state["name"]
@@ -94,6 +98,10 @@ class Cloud:
         email = f"{state['accountId']}@{self.project}.iam.gserviceaccount.com"
         name = f"projects/{self.project}/serviceAccounts/{email}"
         return {"name": name, "email": email, "member": f"serviceAccount:{email}", "uniqueId": "1" * 21}
+
+    def _service_identity(self, state: dict[str, Any]) -> dict[str, Any]:
+        email = f"service-{PROJECT_NUMBER}@gcp-sa-{state['service'].partition('.')[0]}.iam.gserviceaccount.com"
+        return {"email": email, "member": f"serviceAccount:{email}"}
 
     def _custom_role(self, state: dict[str, Any]) -> dict[str, Any]:
         return {"name": f"projects/{self.project}/roles/{state['roleId']}"}
@@ -171,6 +179,7 @@ _METHODS = {
     "gcp:alloydb/instance:Instance": "alloydb_instance",
     "gcp:serviceaccount/account:Account": "service_account",
     "gcp:projects/iAMCustomRole:IAMCustomRole": "custom_role",
+    "gcp:projects/serviceIdentity:ServiceIdentity": "service_identity",
     "gcp:secretmanager/secret:Secret": "secret",
     "gcp:secretmanager/secretVersion:SecretVersion": "secret_version",
     "gcp:cloudrunv2/service:Service": "run_service",

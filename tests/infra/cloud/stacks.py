@@ -23,12 +23,14 @@ FILLED_IN: dict[str, Any] = {
     "authsvc:monitoring": {"emails": ["team@example.com"], "pagerEmails": ["pager@example.com"]},
 }
 """What a person writes where a stack file has the key and nothing behind it."""
+LATER: dict[str, Any] = {"authsvc:monitoring": {"objectives": True}}
+"""What a person changes once the service has answered."""
 
 
 def config(stack: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the config of a stack by its full keys; sections of `overrides` are merged into those of the file."""
     text = (INFRA / f"Pulumi.{stack}.yaml").read_text()
-    return merged(filled_in(yaml.safe_load(text)["config"], FILLED_IN), overrides or {})
+    return merged(merged(filled_in(yaml.safe_load(text)["config"], FILLED_IN), LATER), overrides or {})
 
 
 def settings(stack: str, overrides: Mapping[str, Any] | None = None) -> Settings:

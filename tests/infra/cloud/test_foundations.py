@@ -159,8 +159,12 @@ def test_a_replica_for_disasters_is_in_another_region_and_those_for_reading_are_
         assert each.inputs["instanceType"] == "READ_REPLICA_INSTANCE"
         assert each.inputs["masterInstanceName"] == primary(stack).outputs["name"]
         assert "backupConfiguration" not in settings_of(each)
+        # Cloud SQL keeps none of a replica, so that each update would set it anew.
+        assert "maintenanceWindow" not in settings_of(each)
+    assert settings_of(primary(stack))["maintenanceWindow"] == {"day": 7, "hour": 4, "updateTrack": "stable"}
     (pool,) = [each for each in stacks.recorded("prod", POOLED).of(INSTANCE) if "masterInstanceName" in each.inputs]
     assert (pool.inputs["instanceType"], pool.inputs["nodeCount"]) == ("READ_POOL_INSTANCE", 3)
+    assert "maintenanceWindow" not in settings_of(pool)
 
 
 def test_a_pooler_stands_between_where_the_budget_asks_for_it_and_never_before_a_migration() -> None:
@@ -222,7 +226,8 @@ def test_exports_cannot_be_seen_changed_or_deleted_before_their_time(anyone: Rec
     given = bucket.inputs
     assert given["uniformBucketLevelAccess"] is True
     assert given["publicAccessPrevention"] == "enforced"
-    assert given["versioning"] == {"enabled": True}
+    # Of a bucket with a retention policy the cloud refuses it.
+    assert "versioning" not in given
     kept = int(given["retentionPolicy"]["retentionPeriod"])
     assert kept >= 7 * DAY
     assert given["softDeletePolicy"]["retentionDurationSeconds"] >= 7 * DAY
@@ -241,11 +246,18 @@ def test_who_writes_exports_is_the_database_and_it_can_neither_read_nor_delete_t
 def test_lock_and_key_of_exports_are_choices() -> None:
     key = "projects/p/locations/europe-west3/keyRings/r/cryptoKeys/k"
     plain = stacks.recorded("prod").one(BUCKET)
-    chosen = stacks.recorded("prod", {"authsvc:backup": {"lockRetention": True, "kmsKey": key}}).one(BUCKET)
+    stack = stacks.recorded("prod", {"authsvc:backup": {"lockRetention": True, "kmsKey": key}})
+    chosen = stack.one(BUCKET)
     assert plain.inputs["retentionPolicy"]["isLocked"] is False
     assert "encryption" not in plain.inputs
     assert chosen.inputs["retentionPolicy"]["isLocked"] is True
     assert chosen.inputs["encryption"] == {"defaultKmsKeyName": key}
+    # Without this no bucket is made with a key.
+    grant = stack.one("kms/cryptoKeyIAMMember:CryptoKeyIAMMember")
+    assert grant.urn in chosen.dependencies
+    assert (grant.inputs["cryptoKeyId"], grant.inputs["role"]) == (key, "roles/cloudkms.cryptoKeyEncrypterDecrypter")
+    assert grant.inputs["member"].endswith("@gs-project-accounts.iam.gserviceaccount.com")
+    assert not stacks.recorded("prod").of("CryptoKeyIAMMember")
 
 
 def test_images_are_scanned_their_tags_stay_and_old_ones_go(anyone: Recording) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from infra.components.jobs import Jobs, JobsArgs
 from infra.components.secret_files import SecretFile
-from tests.infra.cloud import stacks
+from tests.infra.cloud import cloud, stacks
 from tests.infra.cloud.conftest import Recorded
 from tests.infra.cloud.container import mounted, template_of
 from tests.infra.cloud.recording import Recording, Registered, record
@@ -91,15 +91,27 @@ def test_the_migration_has_succeeded_before_a_revision_starts(stack: Recording) 
     assert template["containers"][0]["image"] == template_of(stack.one(SERVICE))["containers"][0]["image"]
 
 
-def test_another_image_is_migrated_for_again_and_the_same_one_is_not(recorded: Recorded) -> None:
+def test_a_migration_runs_again_where_anything_of_it_changes_and_only_then(recorded: Recorded) -> None:
     def token(overrides: dict[str, object] | None = None) -> str:
         return str(recorded("dev", overrides).one(JOB, "authsvc-migrate").inputs["runExecutionToken"])
 
     first = token()
     assert first == token({"authsvc:rollout": {"percent": 0, "stable": "authsvc-old"}})
     assert first != token({"authsvc:image": f"europe-west1-docker.pkg.dev/p/authsvc/authsvc@sha256:{'89' * 32}"})
+    # What it reads: the role of the service is made as the settings say.
+    assert first != token({"authsvc:service": {"settings": {"AUTHSVC_DATABASE_STATEMENT_SECONDS": "4"}}})
     assert re.fullmatch(r"[a-z][a-z0-9-]*", first)
     assert len("authsvc-migrate") + len(first) < 63
+
+
+def test_another_password_of_the_role_is_set_by_another_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def token() -> str:
+        return str(stacks.recorded(stacks.settings("dev")).one(JOB, "authsvc-migrate").inputs["runExecutionToken"])
+
+    first = token()
+    number = {"version": "2", "name": "projects/1/secrets/x/versions/2", "enabled": True}
+    monkeypatch.setattr(cloud.Cloud, "_secret_version", lambda _self, _state: number)
+    assert first != token()
 
 
 def test_the_sweep_is_started_on_its_schedule_by_an_account_that_may_start_it(stack: Recording) -> None:

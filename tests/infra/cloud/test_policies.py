@@ -58,7 +58,6 @@ GOOD: dict[str, dict[str, Any]] = {
         "publicAccessPrevention": "enforced",
         "uniformBucketLevelAccess": True,
         "retentionPolicy": {"retentionPeriod": "604800"},
-        "versioning": {"enabled": True},
     },
     MEMBER: {"role": "roles/logging.logWriter", "member": "serviceAccount:x@y"},
     "cloudrunv2/serviceIamMember:ServiceIamMember": {
@@ -157,7 +156,7 @@ PLANTED: list[tuple[str, str, str, Any]] = [
     ("bucket-not-public", BUCKET, "uniformBucketLevelAccess", None),
     ("bucket-with-retention", BUCKET, "retentionPolicy", None),
     ("bucket-with-retention", BUCKET, "retentionPolicy.retentionPeriod", "3600"),
-    ("bucket-with-retention", BUCKET, "versioning.enabled", False),
+    ("bucket-with-retention", BUCKET, "versioning", {"enabled": True}),
     ("bucket-in-another-region", BUCKET, "location", cloud.REGION.upper()),
     ("service-behind-the-edge", SERVICE, "ingress", "INGRESS_TRAFFIC_ALL"),
     ("service-behind-the-edge", SERVICE, "ingress", None),

@@ -171,6 +171,18 @@ def test_alloydb_has_a_cluster_elsewhere_with_backups_of_its_own() -> None:
         assert policy["quantityBasedRetention"] == {"count": 30}
 
 
+def test_the_account_that_alloydb_exports_as_is_made_before_it_is_let_into_the_bucket() -> None:
+    """Google makes it with the first cluster else, and refuses a grant to nobody."""
+    stack = recorded("alloydb")
+    account = stack.one("projects/serviceIdentity:ServiceIdentity")
+    grant = stack.one("storage/bucketIAMMember:BucketIAMMember")
+    assert grant.inputs["member"] == account.outputs["member"]
+    assert account.urn in grant.dependencies
+    # A question to Google is asked as the update begins, when its API is not on yet.
+    empty = stacks.recorded(settings_of("alloydb", {"authsvc:image": None}))
+    assert not empty.invokes
+
+
 def test_each_instance_of_alloydb_is_private_and_by_tls_alone() -> None:
     instances = recorded("alloydb").of("alloydb/instance:Instance")
     assert sorted(each.inputs["instanceType"] for each in instances) == ["PRIMARY", "READ_POOL", "SECONDARY"]

@@ -24,7 +24,7 @@ PROD: dict[str, Any] = {
     },
     "authsvc:edge": {"enabled": True},
     "authsvc:backup": {"region": "europe-west4"},
-    "authsvc:monitoring": {"emails": ["team@example.com"], "pagerEmails": ["pager@example.com"]},
+    "authsvc:monitoring": {"emails": ["team@example.com"], "pagerEmails": ["pager@example.com"], "objectives": True},
 }
 EXTERNAL: dict[str, Any] = {
     "engine": "external",
@@ -39,6 +39,13 @@ RECORDS = {rule["record"]: rule["expr"] for rule in each_rule(rule_files().value
     "authsvc_stack:database_connections:max": "vector(250)",
     "authsvc_stack:database_disk_bytes:max": "vector(40000000000)",
 }
+EXTERNAL = {
+    "engine": "external",
+    "urlSecret": "database-url",
+    "ownerUrlSecret": "owner-url",
+    "caCertificate": CERTIFICATE,
+}
+"""A database that somebody else runs."""
 DEV: dict[str, Any] = {"gcp:project": "my-company-dev", "gcp:region": "europe-west1", "authsvc:production": False}
 
 
