@@ -180,8 +180,8 @@ def test_of_one_demand_the_command_shows_the_parts() -> None:
 
 
 def test_the_document_has_what_the_command_prints() -> None:
-    text = document.DOCUMENT.read_text("utf-8")
-    assert text == document.written(text, TIMES), "run `make capacity`"
+    text = document.SCALING.read_text("utf-8")
+    assert text == document.written(document.SCALING, text, TIMES), "run `make capacity`"
     result = CliRunner().invoke(main, [])
     assert result.output.strip() in text
     assert CliRunner().invoke(main, ["--prices"]).output.strip() in text
@@ -189,7 +189,7 @@ def test_the_document_has_what_the_command_prints() -> None:
 
 def test_a_document_without_its_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="0 blocks"):
-        document.written("nothing", TIMES)
+        document.written(document.SCALING, "nothing", TIMES)
 
 
 @pytest.mark.parametrize("name", prices.PRICES)
