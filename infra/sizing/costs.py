@@ -1,4 +1,4 @@
-"""What a stack costs a month, by part: of its settings, and of how much it is used. Free allowances are not taken off."""
+"""What a stack costs a month, by part: of its settings, and of how much it is used. No free allowance is taken off."""
 
 from dataclasses import dataclass, field, replace
 from functools import cache
