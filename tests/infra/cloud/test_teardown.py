@@ -1,4 +1,4 @@
-"""`authsvc:production false` is what takes a stack for real people apart: nothing protects it then, and it is the same."""
+"""`authsvc:production false` is how a stack for real people comes apart: nothing protects it, and it is the same."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +42,7 @@ def test_what_is_released_is_protected_by_nothing(both: tuple[Recording, Recordi
 
 def test_to_release_a_stack_changes_nothing_else_of_it(both: tuple[Recording, Recording]) -> None:
     before, after = (
-        {(each.type, each.name): {path: value for path, value in leaves(each.inputs)} for each in recording}
+        {(each.type, each.name): dict(leaves(each.inputs)) for each in recording}
         for recording in both
     )
     assert before.keys() == after.keys()
