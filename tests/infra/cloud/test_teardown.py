@@ -41,10 +41,7 @@ def test_what_is_released_is_protected_by_nothing(both: tuple[Recording, Recordi
 
 
 def test_to_release_a_stack_changes_nothing_else_of_it(both: tuple[Recording, Recording]) -> None:
-    before, after = (
-        {(each.type, each.name): dict(leaves(each.inputs)) for each in recording}
-        for recording in both
-    )
+    before, after = ({(each.type, each.name): dict(leaves(each.inputs)) for each in recording} for recording in both)
     assert before.keys() == after.keys()
     changed = {
         str(path[-1])
