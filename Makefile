@@ -68,7 +68,7 @@ bench: $(DEV_READY) ## Measure the service beside a bare route and the raw hash 
 	@./bench/install-wrk
 	@$(BIN)/python -m bench $(ARGS)
 
-capacity: $(DEV_READY) ## Write the tables of docs/scaling.md anew, by docs/bench/service-times.json
+capacity: $(DEV_READY) ## Write the tables of docs/scaling.md and of costs in infra/README.md anew
 	@$(BIN)/python -m infra.capacity --write
 
 rules: $(DEV_READY) ## Make infra/monitoring/rules/objectives.yml of infra/monitoring/objectives.yml

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from infra.sizing import document, prices
+from infra.settings import SettingsError
+from infra.sizing import document, prices, stack_file
 from infra.sizing.demand import Behaviour, demand
 from infra.sizing.plan import CapacityError, ServiceTimes, plan
 
@@ -34,11 +35,18 @@ def _assumptions(command: Any) -> Any:  # noqa: ANN401 - a click decorator
 @click.option("--vcpu", "cpu", type=click.Choice(["1", "2", "4", "8"]), default="2", show_default=True,
               help="Of an instance.")  # fmt: skip
 @_assumptions
+@click.option("--stack", help="Print what infra/Pulumi.STACK.yaml costs a month, by part, and by use.")
 @click.option("--prices", "show_prices", is_flag=True, help="Print the prices, with the day and place of each.")
-@click.option(
-    "--write", is_flag=True, help="Write the tables of docs/scaling.md and infra/README.md anew (`make capacity`)."
-)
-def main(users: tuple[float, ...], cpu: str, *, show_prices: bool, write: bool, **options: Any) -> None:  # noqa: ANN401
+@click.option("--write", is_flag=True, help="Write all tables anew (`make capacity`).")
+def main(
+    users: tuple[float, ...],
+    cpu: str,
+    stack: str | None,
+    *,
+    show_prices: bool,
+    write: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """What so many accounts take and cost, by what `make bench` measured.
 
     Each line is a stack that `pulumi up` would accept: its connections and its memory add up by the same sums. Of one
@@ -49,8 +57,11 @@ def main(users: tuple[float, ...], cpu: str, *, show_prices: bool, write: bool, 
         click.echo(prices.markdown())
         return
     if write:
-        for path, text in document.all_written(times).items():
-            path.write_text(text, "utf-8")
+        for each in (document.SCALING, document.README):
+            each.write_text(document.written(each, each.read_text("utf-8"), times), "utf-8")
+        return
+    if stack is not None:
+        click.echo(_stack(stack, alone=not users))
         return
     rates = {name: options.pop(name) for name in ("logins", "refreshes", "verifications")}
     behaviour = Behaviour(**options)
@@ -61,6 +72,15 @@ def main(users: tuple[float, ...], cpu: str, *, show_prices: bool, write: bool, 
     click.echo(document.table(plans))
     if len(plans) == 1:
         click.echo(document.details(plans[0]))
+
+
+def _stack(name: str, *, alone: bool) -> str:
+    if not alone:
+        raise click.UsageError("--stack asks what a stack file costs, and --users what people take: give one of them.")
+    try:
+        return document.side_by_side([stack_file.read(name)])
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""The tables of docs/scaling.md and infra/README.md: between two marks, and held there by a test."""
+"""The tables of docs/scaling.md and infra/README.md, as the command prints them: between marks, and held by a test."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.sizing import dialects, prices, standing
+from infra.settings import Settings
+from infra.sizing import dialects, prices, stack_file
+from infra.sizing.costs import costs, idle, uses
 from infra.sizing.demand import Behaviour, demand
 from infra.sizing.plan import (
     ALLOYDB,
@@ -19,8 +21,10 @@ from infra.sizing.plan import (
     plan,
 )
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "scaling.md"
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[2]
+SCALING, README = ROOT / "docs" / "scaling.md", ROOT / "infra" / "README.md"
+STACKS = ("dev", "prod")
+"""Whose costs stand side by side in infra/README.md."""
 USERS = tuple(10**power for power in range(4, 10))
 _MOST_USERS = 10**11
 _BLOCK = r"(<!-- {name}: python -m infra\.capacity --write -->\n)(.*?)(<!-- end -->)"
@@ -139,8 +143,24 @@ def measured(times: ServiceTimes) -> str:
     return "\n".join(lines)
 
 
-def blocks(times: ServiceTimes) -> dict[str, str]:
-    """Return what stands between the marks of docs/scaling.md."""
+def side_by_side(stacks: list[Settings]) -> str:
+    """Return what stacks cost a month while nobody uses them, by part, and what one more of each use costs."""
+    names = " | ".join(each.stack for each in stacks)
+    rule = "|---" * (len(stacks) + 1) + "|"
+    resting = [costs(each, idle(each)) for each in stacks]
+    lines = [f"| USD a month, idle | {names} |", rule]
+    lines += [f"| {part} | {' | '.join(f'{each[part]:,.2f}' for each in resting)} |" for part in resting[0]]
+    lines += [f"| sum | {' | '.join(f'{sum(each.values()):,.2f}' for each in resting)} |", ""]
+    by_use = [uses(each) for each in stacks]
+    lines += [f"| USD for | {names} |", rule]
+    lines += [f"| {use} | {' | '.join(f'{each[use]:,.3f}' for each in by_use)} |" for use in by_use[0]]
+    return "\n".join(lines)
+
+
+def blocks(document: Path, times: ServiceTimes) -> dict[str, str]:
+    """Return what stands between the marks of a document."""
+    if document == README:
+        return {"costs": side_by_side([stack_file.read(stack) for stack in STACKS])}
     return {
         "measured": measured(times),
         "capacity": table([_plan(users, times) for users in USERS]),
@@ -151,25 +171,20 @@ def blocks(times: ServiceTimes) -> dict[str, str]:
     }
 
 
-def written(document: str, of_blocks: Mapping[str, str]) -> str:
-    """Return the document with its tables as they are now.
+def written(document: Path, text: str, times: ServiceTimes) -> str:
+    """Return the text of a document with its tables as they are now.
 
     Raises:
         ValueError: it lacks the marks of one.
     """
-    for name, text in of_blocks.items():
-        found = re.findall(_BLOCK.format(name=name), document, re.DOTALL)
+    for name, block in blocks(document, times).items():
+        found = re.findall(_BLOCK.format(name=name), text, re.DOTALL)
         if len(found) != 1:
-            raise ValueError(f"The document has {len(found)} blocks between <!-- {name}: … --> and <!-- end -->")
+            where = document.relative_to(ROOT)
+            raise ValueError(f"{where} has {len(found)} blocks between <!-- {name}: … --> and <!-- end -->")
         begin, old, end = found[0]
-        document = document.replace(begin + old + end, f"{begin}{text}\n{end}")
-    return document
-
-
-def all_written(times: ServiceTimes) -> dict[Path, str]:
-    """Return the documents as they are with their tables written anew."""
-    tables = {DOCUMENT: blocks(times), README: {"costs": standing.table()}}
-    return {path: written(path.read_text("utf-8"), of_blocks) for path, of_blocks in tables.items()}
+        text = text.replace(begin + old + end, f"{begin}{block}\n{end}")
+    return text
 
 
 def _plan(users: float, times: ServiceTimes) -> Plan:

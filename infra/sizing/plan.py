@@ -9,17 +9,15 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.budgets import ConnectionBudget, check, connection_budget
-from infra.components.sidecar import MEMORY_MIB, VCPU
 from infra.environment import service_config
 from infra.regions import REGIONS
 from infra.settings import Settings, SettingsError, vcpus
+from infra.sizing.costs import SERIES_AT_WORK, Usage, costs, idle
 from infra.sizing.demand import DAY, Demand
-from infra.sizing.prices import HOURS, SECONDS, usd
+from infra.sizing.stack_file import CERTIFICATE
 
 MEASURED = Path(__file__).parents[2] / "docs" / "bench" / "service-times.json"
 REGION, ELSEWHERE = "us-central1", "us-east1"
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
-"""A sample, for a setting that must be there."""
 MINIMUM_INSTANCES = 2
 """One may die, and the other still answers."""
 INSTANCES_OF_A_REGION = 1000
@@ -42,15 +40,9 @@ WAL_OF_A_WRITER = 500 * 10**6
 DISTRIBUTED_CPU = 6
 """CPU of a distributed database for one of PostgreSQL: three replicas of each write, and twice for the layers between.
 An assumption, to be measured before it is needed."""
-REPLICAS, NODE_VCPUS, FEWEST_NODES = 3, 16, 3
+NODE_VCPUS, FEWEST_NODES = 16, 3
 MEMORIES = (512, 1024, 2048, 4096, 8192, 16_384)
 """MiB of an instance, tried in turn."""
-
-KIB_OF_A_REQUEST = 4
-"""In and out, headers and TLS included."""
-KIB_OF_A_LOG_LINE = 0.7
-EDGE_RULES = 3
-"""Of Cloud Armor: infra/components/rate_rules.py."""
 
 ENTERPRISE, ENTERPRISE_PLUS, ALLOYDB, DISTRIBUTED = (
     "Cloud SQL Enterprise",
@@ -68,7 +60,6 @@ SIZES = MappingProxyType(
 )
 """vCPU that a machine can have: docs.cloud.google.com/sql/docs/postgres/machine-series-overview (from memory; check),
 and /alloydb/docs/instance-read-pool-create, read in November 2026."""
-_GIB_OF_A_VCPU = MappingProxyType({ENTERPRISE: 3.75, ENTERPRISE_PLUS: 8, ALLOYDB: 8})
 
 
 class CapacityError(Exception):
@@ -185,7 +176,7 @@ def attempts(demand: Demand, times: ServiceTimes, *, cpu: int = 2) -> tuple[Plan
         except CapacityError as error:
             refused[stage] = str(error)
             continue
-        return Plan(demand, needed, stage, settings, _costs(stage, demand, needed, settings)), refused
+        return Plan(demand, needed, stage, settings, costs(settings, _usage(demand, needed, settings))), refused
     raise CapacityError(f"No stage carries {demand.users:,.0f} accounts: {refused[STAGES[-1]]}")
 
 
@@ -300,41 +291,13 @@ def _nodes(needed: Needs) -> int:
     return max(FEWEST_NODES, math.ceil(needed.database_cpu * DISTRIBUTED_CPU / (NODE_VCPUS * TARGET)))
 
 
-def _costs(stage: str, demand: Demand, needed: Needs, settings: Settings) -> dict[str, float]:
-    """Return US dollars a month by part; instances and requests at their mean, all else as it is built."""
-    service, mean = settings.service, 1 / demand.peak
-    regions = 1 + len(service.extra_regions)
-    instances = max(MINIMUM_INSTANCES * regions, needed.instances(service.cpu) * mean)
-    through_edge = (demand.logins + demand.refreshes) * mean * DAY * 365 / 12
-    gib = through_edge * KIB_OF_A_REQUEST / 2**20
-    return {
-        "instances, vCPU": usd("run.vcpu", instances * (service.cpu + VCPU) * SECONDS),
-        "instances, memory": usd("run.memory", instances * (service.memory + MEMORY_MIB) / 1024 * SECONDS),
-        **_costs_of_database(stage, needed, settings),
-        "backups": usd("backup.storage", 2 * needed.storage_gb),
-        "load balancer": usd("balancer.rule", HOURS) + usd("balancer.data", gib),
-        "internet": usd("internet.data", gib / 2),
-        "Cloud Armor, rules": usd("armor.policy", 1) + usd("armor.rule", EDGE_RULES),
-        "Cloud Armor, requests": usd("armor.requests", through_edge / 10**6),
-        "logs": usd("logging.data", through_edge * KIB_OF_A_LOG_LINE / 2**20),
-    }  # fmt: skip
-
-
-def _costs_of_database(stage: str, needed: Needs, settings: Settings) -> dict[str, float]:
-    if stage == DISTRIBUTED:
-        return {
-            "database, vCPU and memory": usd("distributed.vcpu", _nodes(needed) * NODE_VCPUS * HOURS),
-            "database, storage": usd("distributed.storage", REPLICAS * needed.storage_gb),
-        }
-    size = vcpus(settings.database)
-    product = {ENTERPRISE: "enterprise", ENTERPRISE_PLUS: "enterprise-plus", ALLOYDB: "alloydb"}[stage]
-    # The standby in another zone costs what the primary does. AlloyDB's has no disk of its own, but in production there
-    # is a second cluster.
-    machines, disks = (3 if stage == ALLOYDB else 2), 2
-    storage = needed.storage_gb if stage == ALLOYDB else settings.database.disk_gb
-    memory = size * _GIB_OF_A_VCPU[stage]
-    return {
-        "database, vCPU": usd(f"{product}.vcpu", machines * size * HOURS),
-        "database, memory": usd(f"{product}.memory", machines * memory * HOURS),
-        "database, storage": usd("alloydb.storage" if stage == ALLOYDB else "cloud-sql.storage", disks * storage),
-    }
+def _usage(demand: Demand, needed: Needs, settings: Settings) -> Usage:
+    """Return the mean of a month: of instances and requests; all else is there as it is built."""
+    mean, least = 1 / demand.peak, idle(settings)
+    return Usage(
+        instances=max(least.instances, needed.instances(settings.service.cpu) * mean),
+        series=SERIES_AT_WORK,
+        requests=(demand.logins + demand.refreshes) * mean * DAY * 365 / 12,
+        stored_gb=needed.storage_gb,
+        external_vcpus=_nodes(needed) * NODE_VCPUS if settings.database.engine == "external" else 0,
+    )

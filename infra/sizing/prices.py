@@ -24,9 +24,9 @@ class Price:
 
 _IOWA, _RUN = "us-central1", "cloud.google.com/run/pricing, instance-based billing, tier 1"
 _SQL = "cloud.google.com/sql/pricing, through usage.ai/blogs/gcp/cloud-sql/pricing"
-_ALERTS = "cloud.google.com/monitoring/alerts/cost-control, of 2025, before anything was charged"
 _LB = "cloud.google.com/load-balancing/pricing"
 _MEMORY = "from memory"
+_ALERTS = "docs.cloud.google.com/monitoring/alerts/cost-control says what is counted, the price is from memory"
 
 PRICES = MappingProxyType(
     {
@@ -34,10 +34,10 @@ PRICES = MappingProxyType(
         "run.memory": Price(0.000002, "GiB-second", "tier 1", "2026-11", _RUN, check=True),
         "enterprise.vcpu": Price(0.0413, "vCPU-hour", _IOWA, "2026-05", _SQL, check=True),
         "enterprise.memory": Price(0.0070, "GiB-hour", _IOWA, "2026-05", _SQL, check=True),
-        "cloud-sql.f1-micro": Price(0.0105, "hour", _IOWA, "2026-11", _MEMORY, check=True),
-        "cloud-sql.g1-small": Price(0.035, "hour", _IOWA, "2026-11", _MEMORY, check=True),
         "enterprise-plus.vcpu": Price(0.0537, "vCPU-hour", _IOWA, "2026-11", _MEMORY, check=True),
         "enterprise-plus.memory": Price(0.0091, "GiB-hour", _IOWA, "2026-11", _MEMORY, check=True),
+        "shared.db-f1-micro": Price(0.0105, "hour", _IOWA, "2026-11", _MEMORY, check=True),
+        "shared.db-g1-small": Price(0.035, "hour", _IOWA, "2026-11", _MEMORY, check=True),
         "cloud-sql.storage": Price(0.17, "GB-month of SSD", _IOWA, "2026-11", _MEMORY, check=True),
         "alloydb.vcpu": Price(0.0661, "vCPU-hour", _IOWA, "2026-11", _MEMORY, check=True),
         "alloydb.memory": Price(0.0112, "GiB-hour", _IOWA, "2026-11", _MEMORY, check=True),
@@ -46,15 +46,23 @@ PRICES = MappingProxyType(
                                   check=True),
         "distributed.storage": Price(0.17, "GB-month of SSD", _IOWA, "2026-11", _MEMORY, check=True),
         "backup.storage": Price(0.08, "GB-month", _IOWA, "2026-11", _MEMORY, check=True),
+        "export.storage": Price(0.01, "GB-month of Nearline", _IOWA, "2026-11", _MEMORY, check=True),
         "balancer.rule": Price(0.025, "hour, up to five forwarding rules", "global", "2026-11", _LB),
         "balancer.data": Price(0.008, "GiB, in and out", _IOWA, "2026-11", _LB),
         "internet.data": Price(0.085, "GiB out, premium tier", _IOWA, "2026-11", _MEMORY, check=True),
         "armor.policy": Price(5, "policy and month", "global", "2026-11", _MEMORY, check=True),
         "armor.rule": Price(1, "rule and month", "global", "2026-11", _MEMORY, check=True),
         "armor.requests": Price(0.75, "million requests", "global", "2026-11", _MEMORY, check=True),
-        "alerting.condition": Price(1.5, "alert policy and month", "global", "2026-11", _ALERTS, check=True),
-        "secret.version": Price(0.06, "version and month", "global", "2026-11", _MEMORY, check=True),
-        "logging.data": Price(0.50, "GiB", "global", "2026-11", _MEMORY, check=True),
+        "logging.data": Price(0.50, "GiB", "global", "2026-11", "cloud.google.com/stackdriver/pricing"),
+        "metrics.samples": Price(0.06, "million samples of Managed Prometheus", "global", "2026-11",
+                                 "cloud.google.com/stackdriver/pricing, through faun.dev", check=True),
+        "alert.reference": Price(0.10, "metric of a policy, and month", "global", "2026-11", _ALERTS, check=True),
+        "alert.points": Price(0.35, "million points of evaluations", "global", "2026-11", _ALERTS, check=True),
+        "scheduler.job": Price(0.10, "job and month", "global", "2026-11", _MEMORY, check=True),
+        "secret.version": Price(0.06, "version and month, replicated automatically", "global", "2026-11",
+                                "cloud.google.com/secret-manager/pricing"),
+        "registry.storage": Price(0.10, "GB-month", "global", "2026-11", _MEMORY, check=True),
+        "registry.scan": Price(0.26, "image", "global", "2026-11", _MEMORY, check=True),
     }
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from infra.settings import Settings
+from infra.sizing.stack_file import filled_in
 from tests.infra.cloud import cloud
 from tests.infra.cloud.recording import Recording, record
 
@@ -48,17 +49,6 @@ def recorded(stack: str | Settings, overrides: Mapping[str, Any] | None = None) 
     if isinstance(stack, Settings):
         return _build(stack)
     return _build(settings(stack, overrides)) if overrides else _of_file(stack)
-
-
-def filled_in(file: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stack file with a value of `values` for each key of it that is empty."""
-    result = {}
-    for key, value in file.items():
-        if isinstance(value, Mapping):
-            result[key] = filled_in(value, values.get(key, {}))
-        else:
-            result[key] = values.get(key, value) if value in ("", None, []) else value
-    return result
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

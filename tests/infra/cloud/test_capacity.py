@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from infra.budgets import CLIENTS_OF_A_POOLER, check
 from infra.capacity import main
-from infra.components.sidecar import MEMORY_MIB, VCPU
 from infra.environment import service_config
-from infra.sizing import document, prices, standing
+from infra.sizing import document, prices
 from infra.sizing.demand import Behaviour, Demand, demand
 from infra.sizing.plan import (
-    EDGE_RULES,
     MINIMUM_INSTANCES,
     TARGET,
     CapacityError,
@@ -25,7 +23,6 @@ from infra.sizing.plan import (
     needs,
     plan,
 )
-from tests.infra.cloud import stacks
 
 TIMES = ServiceTimes.read()
 USERS = st.floats(1, 10**10)
@@ -182,33 +179,17 @@ def test_of_one_demand_the_command_shows_the_parts() -> None:
     assert "| sum |" in result.output
 
 
-def test_the_documents_have_what_the_command_prints() -> None:
-    for path, text in document.all_written(TIMES).items():
-        assert path.read_text("utf-8") == text, "run `make capacity`"
-    text = document.DOCUMENT.read_text("utf-8")
+def test_the_document_has_what_the_command_prints() -> None:
+    text = document.SCALING.read_text("utf-8")
+    assert text == document.written(document.SCALING, text, TIMES), "run `make capacity`"
     result = CliRunner().invoke(main, [])
     assert result.output.strip() in text
     assert CliRunner().invoke(main, ["--prices"]).output.strip() in text
 
 
-def test_what_stands_there_is_what_the_stacks_register() -> None:
-    """Of what is paid by the piece: rules, policies, secrets, the sidecar in each instance."""
-    prod = stacks.recorded("prod")
-    (armor,) = prod.of("compute/securityPolicy:SecurityPolicy")
-    assert len(armor.inputs["rules"]) == EDGE_RULES
-    assert len(prod.of("secretmanager/secret:Secret")) == standing.SECRETS
-    policies = [
-        prices.usd("alerting.condition", len(each.of("monitoring/alertPolicy:AlertPolicy")))
-        for each in (stacks.recorded("dev"), prod)
-    ]
-    assert "| alert policies | {:,.0f} | {:,.0f} |".format(*policies) in standing.table()
-    (_, collector) = prod.one("cloudrunv2/service:Service").inputs["template"]["containers"]
-    assert collector["resources"]["limits"] == {"cpu": f"{VCPU * 1000:.0f}m", "memory": f"{MEMORY_MIB}Mi"}
-
-
 def test_a_document_without_its_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="0 blocks"):
-        document.written("nothing", document.blocks(TIMES))
+        document.written(document.SCALING, "nothing", TIMES)
 
 
 @pytest.mark.parametrize("name", prices.PRICES)

@@ -8,7 +8,7 @@ from infra.sizing import dialects, document
 from infra.sizing.dialects import CHANGE, CONSTRUCTS, NO, YES, Statement
 
 STATEMENTS = list(dialects.statements())
-TEXT = document.DOCUMENT.read_text("utf-8")
+TEXT = document.SCALING.read_text("utf-8")
 
 
 def of(where: str, name: str) -> Statement:

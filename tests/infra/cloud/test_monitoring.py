@@ -25,6 +25,7 @@ from infra.monitoring.cloud.objectives import service_level_objectives
 from infra.monitoring.cloud.plan import plan
 from infra.monitoring.rules import each_rule
 from infra.settings import Settings, SettingsError
+from infra.sizing import stack_file
 from tests.conftest import Client
 from tests.infra.cloud import stacks
 from tests.infra.cloud.recording import record
@@ -191,7 +192,7 @@ def test_the_first_update_of_a_stack_has_no_objective_of_a_metric_that_is_not_th
     """Google: “The metric referenced by the provided filter is unknown”, which ends the update."""
     for name in ("dev", "prod"):
         file = yaml.safe_load((stacks.INFRA / f"Pulumi.{name}.yaml").read_text())["config"]
-        filled_in = Settings.read(name, stacks.filled_in(file, stacks.FILLED_IN))
+        filled_in = Settings.read(name, stack_file.filled_in(file, stacks.FILLED_IN))
         assert not of(registered(filled_in), SLO)
 
 

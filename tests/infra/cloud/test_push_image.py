@@ -1,6 +1,7 @@
-"""What infra/push-image asks of docker and of Pulumi: programs that note it stand in their place, neither is here."""
+"""infra/push-image: what it asks of docker and of pulumi, each a program here that notes how it was called."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,64 +13,117 @@ SCRIPT = Path(__file__).parents[3] / "infra" / "push-image"
 REPOSITORY = "europe-west1-docker.pkg.dev/my-company-auth/authsvc"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 PULUMI = f"""#!/usr/bin/env bash
-echo "$*" >>"$NOTES"
-case "$*" in *"stack output"*) echo {REPOSITORY} ;; esac
+printf '%s\\n' "pulumi $*" >>"$NOTES"
+case "$*" in
+*"stack output repository"*) [ -z "$EMPTY" ] || exit 255; echo "{REPOSITORY}" ;;
+esac
 """
 DOCKER = f"""#!/usr/bin/env bash
-echo "$*" >>"$NOTES"
-while [ $# -gt 0 ]; do
-    case "$1" in --metadata-file) echo '{json.dumps({"containerimage.digest": DIGEST})}' >"$2" ;; esac
-    shift
-done
+printf '%s\\n' "docker $*" >>"$NOTES"
+[ -z "$BROKEN" ] || exit 1
+while [ "$1" != --metadata-file ]; do shift; done
+echo '{json.dumps({"containerimage.digest": DIGEST})}' >"$2"
 """
-TOOLS = ("bash", "env", "dirname", "mktemp", "rm", "git", "grep")
-# A clock that is another second each time it is asked, so that no test waits for one.
-DATE = """#!/usr/bin/env bash
-echo x >>"$NOTES.clock"
-printf '20260101t0000%02d\\n' "$(grep -c x "$NOTES.clock")"
-"""
+
+
+class Checkout:
+    """A repository with the script in it, and a PATH of a few programs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.tools, self.scratch = folder / "checkout", folder / "bin", folder / "scratch"
+        for each in (self.root / "infra", self.tools, self.scratch):
+            each.mkdir(parents=True)
+        for name in ("bash", "env", "dirname", "mktemp", "rm", "date", "git"):
+            (self.tools / name).symlink_to(str(shutil.which(name)))
+        (self.tools / "python3").symlink_to(sys.executable)
+        for name, text in (("docker", DOCKER), ("pulumi", PULUMI)):
+            (self.tools / name).write_text(text)
+            (self.tools / name).chmod(0o755)
+        shutil.copy(SCRIPT, self.root / "infra")
+        self.git("init", "--quiet")
+        self.git("add", ".")
+        self.git("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "--quiet", "--message", "all")
+        self.revision = self.git("rev-parse", "--short=12", "HEAD").strip()
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the repository; return what it prints."""
+        return subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True).stdout
+
+    def push(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run the script from another folder."""
+        return subprocess.run(
+            [self.root / "infra" / "push-image", *arguments],
+            cwd=self.scratch.parent,
+            env={"PATH": str(self.tools), "TMPDIR": str(self.scratch), "NOTES": str(self.notes), "EMPTY": "",
+                 "BROKEN": "", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )  # fmt: skip
+
+    @property
+    def notes(self) -> Path:
+        """Where calls are noted."""
+        return self.tools.parent / "notes"
+
+    @property
+    def calls(self) -> list[str]:
+        """How docker and pulumi were called."""
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Path:
-    """Return a folder with the programs that the script calls, and no other."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name in TOOLS:
-        (folder / name).symlink_to(str(shutil.which(name)))
-    (folder / "python3").symlink_to(Path(sys.executable).resolve())
-    for name, text in (("pulumi", PULUMI), ("docker", DOCKER), ("date", DATE)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    return folder
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
 
 
-def run(tools: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {"PATH": str(tools), "TMPDIR": str(tools.parent), "NOTES": str(tools / "notes")}
-    return subprocess.run(
-        [SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+def test_the_image_of_this_commit_is_pushed_and_the_stack_names_it_by_its_digest(checkout: Checkout) -> None:
+    done = checkout.push("prod", "--build-arg", "PYTHON_DIGEST=@sha256:1")
+    assert done.returncode == 0, done.stderr
+    asked, built, told = checkout.calls
+    assert asked == "pulumi --cwd infra stack output repository --stack prod"
+    assert built.startswith("docker buildx build --platform linux/amd64 --push --tag ")
+    assert re.search(rf"--tag {REPOSITORY}/authsvc:{checkout.revision}-\d{{8}}-\d{{6}} ", built)
+    assert f"--build-arg REVISION={checkout.revision} " in built
+    assert built.endswith(" --build-arg PYTHON_DIGEST=@sha256:1 .")
+    image = f"{REPOSITORY}/authsvc@{DIGEST}"
+    assert told == f"pulumi --cwd infra config set authsvc:image {image} --stack prod"
+    assert image in done.stdout
+    assert not list(checkout.scratch.iterdir())
 
 
-def test_each_build_has_a_tag_of_its_own_and_its_digest_goes_into_the_stack_file(tools: Path) -> None:
-    for _ in range(2):
-        done = run(tools, "prod", "--build-arg", "PYTHON_DIGEST=sha256:x")
-        assert done.returncode == 0, done.stderr
-    calls = (tools / "notes").read_text().splitlines()
-    builds = [call.split() for call in calls if call.startswith("buildx build")]
-    tags = [build[build.index("--tag") + 1] for build in builds]
-    # The registry's tags are immutable: a second push to one would be refused.
-    assert len(set(tags)) == 2
-    assert all(tag.startswith(f"{REPOSITORY}/authsvc:") and len(tag.rpartition(":")[2]) <= 128 for tag in tags)
-    for build in builds:
-        assert build[build.index("--platform") + 1] == "linux/amd64"
-        assert build[-3:] == ["--build-arg", "PYTHON_DIGEST=sha256:x", "."]
-    assert calls[-1] == f"--cwd infra config set authsvc:image {REPOSITORY}/authsvc@{DIGEST} --stack prod"
+def test_what_was_not_committed_is_said_in_the_tag_and_in_the_image(checkout: Checkout) -> None:
+    (checkout.root / "new").touch()
+    assert checkout.push("dev").returncode == 0
+    assert f"/authsvc:{checkout.revision}-changed-" in checkout.calls[1]
+    assert f"--build-arg REVISION={checkout.revision}-changed " in checkout.calls[1]
 
 
-@pytest.mark.parametrize("missing", ["docker", "pulumi"])
-def test_without_a_tool_one_line_says_which(tools: Path, missing: str) -> None:
-    (tools / missing).unlink()
-    done = run(tools, "prod")
+@pytest.mark.parametrize("tool", ["docker", "git", "pulumi", "python3"])
+def test_a_tool_that_is_missing_is_one_sentence_before_anything_is_built(checkout: Checkout, tool: str) -> None:
+    (checkout.tools / tool).unlink()
+    done = checkout.push("prod")
     assert done.returncode == 1
-    assert done.stderr == f"infra/push-image needs {missing} on the PATH: see infra/README.md\n"
+    assert done.stderr == f"infra/push-image needs {tool} on the PATH: see infra/README.md\n"
+    assert checkout.calls == []
+
+
+def test_without_a_stack_it_says_which_argument_it_wants(checkout: Checkout) -> None:
+    done = checkout.push()
+    assert done.returncode != 0
+    assert "Say for which stack: infra/push-image prod" in done.stderr
+    assert checkout.calls == []
+
+
+def test_a_stack_without_a_registry_says_what_comes_first_and_builds_nothing(checkout: Checkout) -> None:
+    done = checkout.push("prod", EMPTY="1")
+    assert done.returncode == 1
+    assert done.stderr == "The stack prod has no registry yet: run `pulumi up` in infra/ first.\n"
+    assert len(checkout.calls) == 1
+
+
+def test_an_image_that_cannot_be_built_leaves_the_stack_as_it_is(checkout: Checkout) -> None:
+    assert checkout.push("prod", BROKEN="1").returncode == 1
+    assert [call.split(" ")[0] for call in checkout.calls] == ["pulumi", "docker"]
+    assert not list(checkout.scratch.iterdir())

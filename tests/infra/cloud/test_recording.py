@@ -7,6 +7,7 @@ import pulumi_gcp as gcp
 import pulumi_random
 import pytest
 
+from infra.sizing.stack_file import filled_in
 from tests.infra.cloud import cloud, stacks
 from tests.infra.cloud.recording import Recording, record
 
@@ -94,7 +95,7 @@ def test_a_function_without_an_answer_says_where_it_goes() -> None:
 def test_a_stack_file_is_filled_in_only_where_it_is_empty() -> None:
     values = {"gcp:region": "europe-west1", "authsvc:domain": "x.example", "authsvc:monitoring": {"emails": ["a@b.c"]}}
     file = {"gcp:region": "us-east1", "gcp:project": "", "authsvc:monitoring": {"emails": [], "sidecarImage": ""}}
-    assert stacks.filled_in(file, values) == {**file, "authsvc:monitoring": {"emails": ["a@b.c"], "sidecarImage": ""}}
+    assert filled_in(file, values) == {**file, "authsvc:monitoring": {"emails": ["a@b.c"], "sidecarImage": ""}}
     over = {"authsvc:monitoring": {"emails": None}, "authsvc:image": None}
     assert stacks.merged(file, over) == {**file, "authsvc:monitoring": {"emails": None, "sidecarImage": ""}} | {
         "authsvc:image": None
