@@ -6,8 +6,7 @@ What is no HTTP is refused by the application as everything else is; aiohttp quo
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, cast
 
@@ -87,16 +86,15 @@ class Connections:
         if connection in self._open:
             self._waiting[connection] = None
 
-    @contextmanager
-    def in_flight(self) -> Iterator[None]:
-        """Count a request whose answer is made, or sent."""
+    def begin(self) -> None:
+        """Count a request whose answer is made, or sent, until its `end`."""
         self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._none_in_flight.set()
+
+    def end(self) -> None:
+        """Count it no more."""
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._none_in_flight.set()
 
     async def all_answered(self) -> None:
         """Return when nothing is in flight."""
@@ -164,9 +162,9 @@ class Connection(web.RequestHandler):
         Theirs are the bytes that bring neither a whole head nor any of a body. Whole requests that wait for their turn
         pause the reading, since they are kept, too.
         """
-        before = self._request_count, self._last_body.total_bytes
+        requests, received = self._request_count, self._last_body.total_bytes
         super().data_received(data)
-        has_come = before != (self._request_count, self._last_body.total_bytes)
+        has_come = requests != self._request_count or received != self._last_body.total_bytes
         if self._messages:
             if not self._last_body.is_eof():
                 # Nothing else comes before the end of a body: what has come was no part of one.
@@ -198,12 +196,23 @@ class Connection(web.RequestHandler):
             self._head.cancel()
             self._head = None
 
-    async def finish_response(
+    def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Send an answer: what is sent as it is read is in flight until its end."""
-        with self._connections.in_flight():
-            return await super().finish_response(request, resp, start_time)
+        sending = super().finish_response(request, resp, start_time)
+        # Bytes go out in one write: for them, nearly all answers, there is nothing to wait for.
+        at_once = isinstance(resp, web.Response) and (resp.body is None or isinstance(resp.body, bytes))
+        return sending if at_once else self._in_flight(sending)
+
+    async def _in_flight(
+        self, sending: Coroutine[Any, Any, tuple[web.StreamResponse, bool]]
+    ) -> tuple[web.StreamResponse, bool]:
+        self._connections.begin()
+        try:
+            return await sending
+        finally:
+            self._connections.end()
 
     def pause_writing(self) -> None:
         """Give the client its time to take what waits for it."""

@@ -191,11 +191,12 @@ class _Port:
             connection = request.protocol
             assert isinstance(connection, Connection)  # noqa: S101 - `_accept` has made it
             self._connections.asks(connection, request.content)
+            self._connections.begin()
             try:
-                with self._connections.in_flight():
-                    request = _read_strictly(request)
-                    response: web.StreamResponse = await handle(request)
+                request = _read_strictly(request)
+                response: web.StreamResponse = await handle(request)
             finally:
+                self._connections.end()
                 self._connections.waits(connection)
             if self.draining or MALFORMED in request:
                 response.force_close()  # the next request goes to another instance, or cannot be told from this one
