@@ -2,10 +2,18 @@
 
 import pulumi
 import pulumi_gcp as gcp
-import pulumi_random
 
-from infra.budgets import CLIENTS_OF_A_POOLER
-from infra.components.database import FLAGS, OWNER, PASSWORD_LENGTH, POOLER_PORT, PORT, SERVICE, DatabaseArgs, url
+from infra.components.database import (
+    FLAGS,
+    OWNER,
+    POOLER_PORT,
+    PORT,
+    SERVICE,
+    DatabaseArgs,
+    pooler_flags,
+    role_password,
+    url,
+)
 
 DATABASE = "postgres"
 """The one that a cluster begins with: AlloyDB has no API that makes another."""
@@ -21,7 +29,6 @@ class AlloyDb(pulumi.ComponentResource):
 
     Attributes:
         instance_name: of the cluster.
-        connection_name: the same; AlloyDB has no other.
         service_account_email: whom an export by hand is written as.
         service_password: of the service's role, secret; a migration makes the role with it.
         url: for the service, secret; through the pooler where there is one. Of both clusters, where there are two.
@@ -59,7 +66,6 @@ class AlloyDb(pulumi.ComponentResource):
                 )
             )
         self.instance_name: pulumi.Output[str] = cluster.cluster_id
-        self.connection_name: pulumi.Output[str] = cluster.name
         # Made by this, and else only with the first cluster: before, nothing can be granted to it.
         agent = gcp.projects.ServiceIdentity(
             f"{name}-agent",
@@ -69,7 +75,7 @@ class AlloyDb(pulumi.ComponentResource):
         )
         self.service_account_email = agent.email.apply(str)
         self.ca_certificate = pulumi.Output.from_input(chosen.ca_certificate or "")
-        owner_password, self.service_password = self._password(OWNER), self._password(SERVICE)
+        owner_password, self.service_password = (role_password(name, role, self) for role in (OWNER, SERVICE))
         gcp.alloydb.User(
             f"{name}-owner",
             cluster=cluster.name,
@@ -101,7 +107,9 @@ class AlloyDb(pulumi.ComponentResource):
             None
             if primary
             # The role that a cluster begins with. Its password is in no secret: nobody needs it.
-            else gcp.alloydb.ClusterInitialUserArgs(user="postgres", password=self._password("initial"))
+            else gcp.alloydb.ClusterInitialUserArgs(
+                user="postgres", password=role_password(self._name, "initial", self)
+            )
         )
         schedule = gcp.alloydb.ClusterAutomatedBackupPolicyWeeklyScheduleArgs(
             days_of_weeks=["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"],
@@ -180,20 +188,4 @@ class AlloyDb(pulumi.ComponentResource):
         budget = self._args.budget
         if not budget.pooled:
             return None
-        return gcp.alloydb.InstanceConnectionPoolConfigArgs(
-            enabled=True,
-            flags={
-                "pool_mode": "transaction",
-                "max_pool_size": str(budget.pool_of_a_pooler),
-                "max_client_connections": str(CLIENTS_OF_A_POOLER),
-            },
-        )
-
-    def _password(self, role: str) -> pulumi.Output[str]:
-        password = pulumi_random.RandomPassword(
-            f"{self._name}-{role.replace('_', '-')}",
-            length=PASSWORD_LENGTH,
-            special=False,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return pulumi.Output.secret(password.result)
+        return gcp.alloydb.InstanceConnectionPoolConfigArgs(enabled=True, flags=pooler_flags(budget))

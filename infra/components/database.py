@@ -58,7 +58,7 @@ class Database(pulumi.ComponentResource):
     """An instance of Cloud SQL, the database in it, and what reaches it.
 
     Attributes:
-        instance_name, connection_name: of the primary.
+        instance_name: of the primary.
         service_account_email: whom it writes exports as.
         service_password: of the service's role, secret; a migration makes the role with it.
         url: for the service, secret; through the pooler where there is one.
@@ -77,7 +77,6 @@ class Database(pulumi.ComponentResource):
             backup_configuration=self._backup_configuration(),
         )
         self.instance_name: pulumi.Output[str] = primary.name
-        self.connection_name: pulumi.Output[str] = primary.connection_name
         self.service_account_email: pulumi.Output[str] = primary.service_account_email_address
         gcp.sql.Database(
             f"{name}-{DATABASE}",
@@ -87,7 +86,7 @@ class Database(pulumi.ComponentResource):
             deletion_policy="ABANDON",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        owner_password, self.service_password = self._password(OWNER), self._password(SERVICE)
+        owner_password, self.service_password = (role_password(name, role, self) for role in (OWNER, SERVICE))
         gcp.sql.User(
             f"{name}-owner",
             name=OWNER,
@@ -201,30 +200,15 @@ class Database(pulumi.ComponentResource):
         budget = self._args.budget
         if not budget.pooled:
             return None
-        flags = {
-            "pool_mode": "transaction",
-            "max_pool_size": str(budget.pool_of_a_pooler),
-            "max_client_connections": str(CLIENTS_OF_A_POOLER),
-        }
         return [
             gcp.sql.DatabaseInstanceSettingsConnectionPoolConfigArgs(
                 connection_pooling_enabled=True,
                 flags=[
                     gcp.sql.DatabaseInstanceSettingsConnectionPoolConfigFlagArgs(name=flag, value=value)
-                    for flag, value in flags.items()
+                    for flag, value in pooler_flags(budget).items()
                 ],
             )
         ]
-
-    def _password(self, role: str) -> pulumi.Output[str]:
-        """Return a password that nobody has seen. The role `postgres` has none, and so cannot log in."""
-        password = pulumi_random.RandomPassword(
-            f"{self._name}-{role.replace('_', '-')}",
-            length=PASSWORD_LENGTH,
-            special=False,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return pulumi.Output.secret(password.result)
 
     def _replicas(self, primary: pulumi.Output[str]) -> list[gcp.sql.DatabaseInstance]:
         """Register all replicas, and return the one that may be promoted, where there is one."""
@@ -269,6 +253,26 @@ def _authorities(instance: gcp.sql.DatabaseInstance) -> pulumi.Output[str]:
         lambda certificates: "\n".join(each.cert or "" for each in certificates)
     )
     return authorities
+
+
+def role_password(name: str, role: str, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """Return a password that nobody has seen. The role `postgres` has none, and so cannot log in."""
+    password = pulumi_random.RandomPassword(
+        f"{name}-{role.replace('_', '-')}",
+        length=PASSWORD_LENGTH,
+        special=False,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return pulumi.Output.secret(password.result)
+
+
+def pooler_flags(budget: ConnectionBudget) -> dict[str, str]:
+    """Return the settings of each pooler of Managed Connection Pooling, which both products of Google call the same."""
+    return {
+        "pool_mode": "transaction",
+        "max_pool_size": str(budget.pool_of_a_pooler),
+        "max_client_connections": str(CLIENTS_OF_A_POOLER),
+    }
 
 
 def url(

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from infra.sizing import stack_file
+
 PROJECT = "my-company-auth"
 PROJECT_NUMBER = "123456789012"
 REGION = "europe-west1"
@@ -15,7 +17,7 @@ SECRET_DATA = {
     "distributed-owner-url": f"postgresql://authsvc_owner:of-the-owner@db.example.com:26257/authsvc?{_TLS}",
 }
 """What the secrets that people made hold, by name."""
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+CERTIFICATE = stack_file.CERTIFICATE
 
 
 class Made(NamedTuple):
