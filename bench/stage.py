@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any, Self
 from authsvc import embedded, key_sets
 from authsvc.config import DatabaseUrl
 from authsvc.store import migrations
+from drills.ports import free_ports
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - it protects nothing
 CREDENTIALS = {"email": "ada@example.com", "password": PASSWORD}
@@ -79,7 +79,7 @@ class Stage:
             token = post(f"{service.url}/api/auth/login", CREDENTIALS)["access_token"]
             for email in CROWD:
                 post(f"{service.url}/api/auth/register", {"email": email, "password": PASSWORD})
-            (port,) = _free_ports(1)
+            (port,) = free_ports(1)
             bare = f"http://127.0.0.1:{port}"
             command = [sys.executable, "-m", "bench.bare", server.url, user["id"], str(port)]
             _process(stack, command, {}, f"{bare}/204")
@@ -112,7 +112,7 @@ def post(url: str, body: Mapping[str, str] | None = None, token: str | None = No
 
 
 def _instance(stack: ExitStack, database_url: str, keys: str, settings: Mapping[str, str] | None = None) -> Instance:
-    port, admin_port = _free_ports(2)
+    port, admin_port = free_ports(2)
     environ = {
         "AUTHSVC_DATABASE_URL": database_url,
         "AUTHSVC_JWT_KEYS": keys,
@@ -153,11 +153,3 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{url} does not answer") from error
             time.sleep(0.05)
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from authsvc import config, embedded, key_sets
 from authsvc.store import migrations
 from drills import network
 from drills.network import Network
+from drills.ports import free_ports
 from drills.relay import Relay
 from drills.serve import PROFILE
 
@@ -170,15 +170,6 @@ async def until_answered(url: str, process: "subprocess.Popen[bytes]") -> None:
                     if response.ok:
                         return
             await asyncio.sleep(0.02)
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody uses."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def environ_of(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:

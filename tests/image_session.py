@@ -17,9 +17,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
-from aiohttp.test_utils import unused_port
 
 from authsvc import embedded
+from drills.ports import free_ports
 
 PATIENCE_SECONDS = 60
 CREDENTIALS = {"email": "ada@example.com", "password": "correct horse battery staple"}
@@ -150,7 +150,7 @@ async def talk(engine: Engine, image: str) -> None:
     with tempfile.TemporaryDirectory() as folder, embedded.serve(Path(folder), durable=False) as postgres:
         async with _on_loopback(postgres.url) as url:
             keys = await asyncio.to_thread(engine.run, {}, "--rm", image, "keys", "generate")
-            port, admin_port = unused_port(), unused_port()
+            port, admin_port = free_ports(2)
             environ = {
                 **SETTINGS,
                 "AUTHSVC_DATABASE_URL": url,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
 
 from authsvc.app import compose
 from authsvc.config import Config
+from drills.ports import free_ports
 from tests import make
 from tests.conftest import Serve
 
@@ -31,7 +32,7 @@ def application() -> Callable[..., web.Application]:
 @pytest.fixture
 def issuer(config: Config) -> TestServer:
     """An issuer that calls itself by the address it listens on, as the example expects it."""
-    port = unused_port()
+    (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     tokens = dataclasses.replace(config.tokens, issuer=url)
     return TestServer(compose(dataclasses.replace(config, tokens=tokens)).public, port=port)

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from authsvc import key_sets, signing
 from authsvc.config import Config, Secret
 from authsvc.entropy import SystemEntropy
 from authsvc.middleware import IDENTITY, Identity, public, require_jwt
+from drills.ports import free_ports
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
 
@@ -273,7 +274,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_an_issuer_that_is_down_at_the_start_is_503_until_it_is_there(
     token: str, relay: Relay, guarded: Guarded, clock: FrozenClock
 ) -> None:
-    port = unused_port()
+    (port,) = free_ports(1)
     app = web.Application()
     app.add_routes([web.get(JWKS, relay.keys)])
     late = TestServer(app, port=port)

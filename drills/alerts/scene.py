@@ -15,6 +15,7 @@ from drills import stage
 from drills.alerts.monitoring import Addresses, Monitoring, watching
 from drills.alerts.people import Person, living
 from drills.alerts.receiver import Receiver
+from drills.ports import free_ports
 from drills.stage import Instance
 
 PEOPLE = 12
@@ -59,7 +60,7 @@ class Scene:
             instance = stage.instance_of(folder, 0, ["-m", "authsvc", "serve"], environ)
             stack.push_async_callback(stage.stop, instance)
             await instance.start()
-            prometheus, alertmanager, hook = stage.free_ports(3)
+            prometheus, alertmanager, hook = free_ports(3)
             receiver = await stack.enter_async_context(Receiver().listening(hook))
             addresses = Addresses(
                 urlsplit(instance.admin_url).netloc,

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 from authsvc.app import Service, compose
 from authsvc.config import Config
+from drills.ports import free_ports
 from tests.conftest import FrozenClock
 from tests.witness import Witness
 
@@ -56,7 +57,7 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 @pytest.fixture
 def site(config: Config, clock: FrozenClock) -> tuple[int, str, Service]:
     """Return a free port, the origin there, and the service composed for it."""
-    port = unused_port()
+    (port,) = free_ports(1)
     origin = f"http://127.0.0.1:{port}"
     http = dataclasses.replace(config.http, port=port, public_url=origin)
     return port, origin, compose(dataclasses.replace(config, http=http), clock=clock)

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 
 from authsvc import __main__, embedded, resources
 from authsvc.config import DatabaseUrl
+from drills import ports
 from tests.conftest import SIGNING_KEYS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -90,13 +90,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[by
 
 def free_ports() -> dict[str, str]:
     """Return the settings of two ports that nobody uses."""
-    with socket.socket() as public, socket.socket() as admin:
-        for each in (public, admin):
-            each.bind(("127.0.0.1", 0))
-        return {
-            "AUTHSVC_PORT": str(public.getsockname()[1]),
-            "AUTHSVC_ADMIN_PORT": str(admin.getsockname()[1]),
-        }
+    return dict(zip(("AUTHSVC_PORT", "AUTHSVC_ADMIN_PORT"), map(str, ports.free_ports(2)), strict=True))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from drills.stage import ROOT, free_ports
+from drills.ports import free_ports
+from drills.stage import ROOT
 from infra.local.programs import missing
 from tests.cli.conftest import CREDENTIALS, Running, eventually
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from aiohttp.test_utils import unused_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +21,7 @@ from authsvc import embedded
 from authsvc.config import Config
 from authsvc.refusals import DatabaseUnavailable
 from authsvc.store.database import Database
+from drills.ports import free_ports
 from tests.cli.conftest import eventually
 from tests.conftest import SIGNING_KEYS
 
@@ -107,7 +107,7 @@ def secured(with_openssl: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         folder.parent.chmod(0o711)
         for file in (certificate, key):
             os.chown(file, embedded._NOBODY, embedded._NOBODY)
-    port = unused_port()
+    (port,) = free_ports(1)
     settings = {
         "listen_addresses": "localhost",
         "port": str(port),

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from drills.stage import free_ports
+from drills.ports import free_ports
 from tests.faults.test_tls import Authority
 from tests.prometheus import tool
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from authsvc.config import Config
+from drills.ports import free_ports
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
 from tests.web.helpers import composed
@@ -80,7 +81,7 @@ async def backend() -> AsyncIterator[Backend]:
 @pytest.fixture
 async def nginx(nginx_binary: str, client: Client, backend: Backend, tmp_path: Path) -> AsyncIterator[Nginx]:
     """Return a client of nginx; every port is one of 127.0.0.1."""
-    port = unused_port()
+    (port,) = free_ports(1)
     example = EXAMPLE.read_text("utf-8")
     for given, ours in ((8080, client.port), (8081, backend.server.port), (8082, port)):
         assert example.count(f"127.0.0.1:{given};") == 1

@@ -13,12 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
-from aiohttp.test_utils import unused_port
 
 from authsvc.config import Config, DatabaseUrl
 from authsvc.store import migrations
 from authsvc.store.database import Database
 from authsvc.store.migrations import MigrationError
+from drills.ports import free_ports
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
 from tests.faults.conftest import until
@@ -68,7 +68,7 @@ async def bounce(pgbouncer_binary: str, config: Config, tmp_path: Path) -> Async
     async def start(
         *, pooler: Literal["none", "transaction"] = "transaction", mode: str = "transaction", more: str = ""
     ) -> Config:
-        parts, own = urlsplit(config.database.url.reveal()), unused_port()
+        parts, (own,) = urlsplit(config.database.url.reveal()), free_ports(1)
         query = parse_qs(parts.query)
         file, said = tmp_path / "pgbouncer.ini", tmp_path / "said"
         where = {"sockets": query["host"][0], "port": query["port"][0], "own": own}
