@@ -6,9 +6,10 @@ What is no HTTP is refused by the application as everything else is; aiohttp quo
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
+from weakref import WeakSet
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
@@ -28,6 +29,10 @@ TAKE_SECONDS = 30
 # What a client still sends after its answer is read and thrown away, that the answer is not lost to a reset.
 LINGER_SECONDS = 2
 
+# How often it is looked whether all is answered, at the end alone: counting them would cost each request.
+_LOOK_SECONDS = 0.02
+# Of one small request that waits for its turn, which costs less than to stop reading.
+_WAITING_BYTES = 4096
 # No head can go on with it: the parser refuses the head as it refuses any that is malformed.
 _NO_HTTP = b"\0"
 
@@ -45,8 +50,8 @@ class Connections:
         self._limit = limit
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
-        self._in_flight = 0
-        self._none_in_flight = asyncio.Event()
+        # Closed ones as well, as long as what they asked for is still worked on.
+        self._all: WeakSet[Connection] = WeakSet()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -63,6 +68,7 @@ class Connections:
     def opened(self, connection: "Connection") -> None:
         """Count a connection that waits for its first request."""
         self._open.add(connection)
+        self._all.add(connection)
         self._waiting[connection] = None
 
     def closed(self, connection: "Connection") -> None:
@@ -86,21 +92,10 @@ class Connections:
         if connection in self._open:
             self._waiting[connection] = None
 
-    def begin(self) -> None:
-        """Count a request whose answer is made, or sent, until its `end`."""
-        self._in_flight += 1
-
-    def end(self) -> None:
-        """Count it no more."""
-        self._in_flight -= 1
-        if not self._in_flight:
-            self._none_in_flight.set()
-
     async def all_answered(self) -> None:
-        """Return when nothing is in flight."""
-        while self._in_flight:
-            self._none_in_flight.clear()
-            await self._none_in_flight.wait()
+        """Return when nothing is in flight: no answer is being made, or sent."""
+        while any(each.is_answering for each in self._all):  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _has_come(self, connection: "Connection", body: StreamReader) -> None:
         if connection.body is body:
@@ -143,6 +138,11 @@ class Connection(web.RequestHandler):
         """Whether all requests that have come are answered."""
         return self._waiter is not None and not self._waiter.done()
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is being made, or sent."""
+        return self._request_in_progress
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give the first head its time."""
         super().connection_made(transport)
@@ -162,28 +162,37 @@ class Connection(web.RequestHandler):
         Theirs are the bytes that bring neither a whole head nor any of a body. Whole requests that wait for their turn
         pause the reading, since they are kept, too.
         """
-        requests, received = self._request_count, self._last_body.total_bytes
+        requests, body = self._request_count, self._last_body
+        received = body.total_bytes
         super().data_received(data)
-        has_come = requests != self._request_count or received != self._last_body.total_bytes
-        if self._messages:
-            if not self._last_body.is_eof():
-                # Nothing else comes before the end of a body: what has come was no part of one.
-                self._last_body.set_exception(web.RequestPayloadError("malformed"))
-                self._lingering_time = 0  # it would read on, and log what it meets as an error
-            self._last_body = self._messages[-1][1]
-            if self._waiter is None:
-                self._pause_reading_for_buffer()
-        if has_come or self._buffer_paused:
+        if requests != self._request_count:
             self._unended = 0
-        elif (unended := self._unended + len(data)) <= MAX_HEAD_BYTES:
-            self._unended = unended
-        elif self._last_body.is_eof():
+            self._requests_have_come(body, data)
+        elif received != body.total_bytes or self._buffer_paused:
+            self._unended = 0
+        else:
+            self._bound_unended(len(data))
+        if self._head is None and self.idle:
+            self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
+
+    def _requests_have_come(self, body: StreamReader, data: bytes) -> None:
+        if not body.is_eof():
+            # Nothing else comes before the end of a body: what has come was no part of one.
+            body.set_exception(web.RequestPayloadError("malformed"))
+            self._lingering_time = 0  # it would read on, and log what it meets as an error
+        self._last_body = self._messages[-1][1]
+        if self._waiter is None and (len(self._messages) > 1 or len(data) > _WAITING_BYTES):
+            self._pause_reading_for_buffer()
+
+    def _bound_unended(self, more: int) -> None:
+        self._unended += more
+        if self._unended <= MAX_HEAD_BYTES:
+            return
+        if self._last_body.is_eof():
             self._unended = 0
             super().data_received(_NO_HTTP)
         else:
             self.hang_up()
-        if self._head is None and self.idle:
-            self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
 
     def _resume_reading_if_drained(self) -> None:
         """Read on once no request waits for its turn. aiohttp does from 16 on, of up to 64 KiB each."""
@@ -195,24 +204,6 @@ class Connection(web.RequestHandler):
         if self._head is not None:
             self._head.cancel()
             self._head = None
-
-    def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """Send an answer: what is sent as it is read is in flight until its end."""
-        sending = super().finish_response(request, resp, start_time)
-        # Bytes go out in one write: for them, nearly all answers, there is nothing to wait for.
-        at_once = isinstance(resp, web.Response) and (resp.body is None or isinstance(resp.body, bytes))
-        return sending if at_once else self._in_flight(sending)
-
-    async def _in_flight(
-        self, sending: Coroutine[Any, Any, tuple[web.StreamResponse, bool]]
-    ) -> tuple[web.StreamResponse, bool]:
-        self._connections.begin()
-        try:
-            return await sending
-        finally:
-            self._connections.end()
 
     def pause_writing(self) -> None:
         """Give the client its time to take what waits for it."""

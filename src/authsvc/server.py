@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -191,27 +192,37 @@ class _Port:
             connection = request.protocol
             assert isinstance(connection, Connection)  # noqa: S101 - `_accept` has made it
             self._connections.asks(connection, request.content)
-            self._connections.begin()
+            malformed = not _is_http(request)
+            if malformed:
+                request = _malformed(request)
+            elif hdrs.EXPECT in request.headers:
+                request = _without_odd_expectation(request)
             try:
-                request = _read_strictly(request)
                 response: web.StreamResponse = await handle(request)
             finally:
-                self._connections.end()
                 self._connections.waits(connection)
-            if self.draining or MALFORMED in request:
+            if malformed or self.draining:
                 response.force_close()  # the next request goes to another instance, or cannot be told from this one
             return response
 
         return handler
 
 
-def _read_strictly(request: web.Request) -> web.Request:
-    """Treat as malformed what is no HTTP/1, or has a Host that is none (RFC 9112 §3.2).
+def _is_http(request: web.Request) -> bool:
+    """Tell whether it is HTTP/1 and has a Host that is one (RFC 9112 §3.2).
 
-    aiohttp's parser takes 0.9, 2.0 and any text. What it refuses by itself is an unknown method at / from here on, too.
+    aiohttp's parser takes 0.9, 2.0 and any text.
     """
-    if request.version.major == 1 and _HOST.fullmatch(request.headers.get(hdrs.HOST, "")):
-        return _without_odd_expectation(request)
+    return request.version.major == 1 and _is_host(request.headers.get(hdrs.HOST, ""))
+
+
+@lru_cache(maxsize=64)
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None
+
+
+def _malformed(request: web.Request) -> web.Request:
+    """Make it an unknown method at /, as what aiohttp's parser refuses by itself is from here on."""
     malformed = request.clone(method="UNKNOWN", rel_url="/", headers=CIMultiDict())
     malformed[MALFORMED] = True
     return malformed
@@ -222,7 +233,7 @@ def _without_odd_expectation(request: web.Request) -> web.Request:
 
     aiohttp answers the others 417 before any middleware, quoting them, or 500 where they cannot be quoted.
     """
-    if hdrs.EXPECT not in request.headers or request.headers[hdrs.EXPECT].lower() == "100-continue":
+    if request.headers[hdrs.EXPECT].lower() == "100-continue":
         return request
     headers = CIMultiDict(request.headers)
     headers.popall(hdrs.EXPECT)
