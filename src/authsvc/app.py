@@ -108,18 +108,16 @@ def compose(config: Config, *, clock: Clock | None = None, entropy: Entropy | No
     for route in table:
         metrics.route(route.method, route.path, [answer.status for answer in route.answers])
 
-    public = web.Application(
-        middlewares=[
-            observe(metrics, rooms.entropy, http.public_url, logs.RequestLog(config.logging.sample_2xx)),
-            *([traced(rooms.tracing)] if rooms.tracing else []),
-            handle_refusals(Problems(http.public_url), pages),
-            guard.middleware(),
-        ],
-        client_max_size=MAX_BODY_BYTES,
-    )
+    public = web.Application(client_max_size=MAX_BODY_BYTES)
     public[ORIGINS] = Origins(http.trusted_proxies, cookies.known_browser)
     pages.install(public)
-    routes.install(public, table)
+    around = [
+        observe(metrics, rooms.entropy, http.public_url, logs.RequestLog(config.logging.sample_2xx)),
+        *([traced(rooms.tracing)] if rooms.tracing else []),
+        handle_refusals(Problems(http.public_url), pages),
+        guard.around,
+    ]
+    routes.install(public, table, around)
     public.on_startup.append(docs.render)
     public.cleanup_ctx.append(rooms.lifetime)
     readiness = ReadinessCheck(rooms.database)

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
-from authsvc.web.middleware import MALFORMED
+from authsvc.web.routes import MALFORMED
 
 MAX_LINE_BYTES = 4096
 MAX_FIELD_BYTES = 8190

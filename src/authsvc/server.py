@@ -27,7 +27,7 @@ from authsvc.app import Service, compose
 from authsvc.config import Config
 from authsvc.connections import TAKE_SECONDS, Connection, Connections
 from authsvc.passwords import memory_left
-from authsvc.web.middleware import MALFORMED
+from authsvc.web.routes import MALFORMED
 
 MAX_CONNECTIONS = 10_000
 # However little memory there is: those of SERVICE_MIB in passwords.py.
@@ -195,8 +195,8 @@ class _Port:
             malformed = not _is_http(request)
             if malformed:
                 request = _malformed(request)
-            elif hdrs.EXPECT in request.headers:
-                request = _without_odd_expectation(request)
+            elif hdrs.EXPECT in request.headers or not request.rel_url.path_safe.startswith("/"):
+                request = _plain(request)
             try:
                 response: web.StreamResponse = await handle(request)
             finally:
@@ -228,13 +228,16 @@ def _malformed(request: web.Request) -> web.Request:
     return malformed
 
 
-def _without_odd_expectation(request: web.Request) -> web.Request:
-    """Take away every Expect but 100-continue, which a server may do (RFC 9110 §10.1.1).
+def _plain(request: web.Request) -> web.Request:
+    """Take away what aiohttp would answer by itself, before any handler of ours.
 
-    aiohttp answers the others 417 before any middleware, quoting them, or 500 where they cannot be quoted.
+    Every Expect but 100-continue, which a server may (RFC 9110 §10.1.1): aiohttp quotes it, or answers 500 where it
+    cannot. And a target without a path (`OPTIONS *`, CONNECT, `http://host`, RFC 9112 §3.2) means /.
     """
-    if request.headers[hdrs.EXPECT].lower() == "100-continue":
-        return request
-    headers = CIMultiDict(request.headers)
-    headers.popall(hdrs.EXPECT)
-    return request.clone(headers=headers)
+    if not request.rel_url.path_safe.startswith("/"):
+        request = request.clone(rel_url="/")
+    if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+        headers = CIMultiDict(request.headers)
+        headers.popall(hdrs.EXPECT)
+        request = request.clone(headers=headers)
+    return request

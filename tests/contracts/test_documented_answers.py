@@ -26,7 +26,7 @@ from authsvc.refusals import Refusal
 from authsvc.signing import AccessTokenIssuer
 from authsvc.store.database import Database
 from authsvc.web import openapi, problems, reading, routes
-from authsvc.web.routes import ROUTES, Route
+from authsvc.web.routes import AROUND, ROUTES, Route
 from tests import make
 from tests.conftest import Client, FrozenClock, Serve
 from tests.web.helpers import form, send
@@ -251,8 +251,10 @@ async def test_the_unforeseen_is_a_problem_without_details_on_every_route(
     async def broken(_request: web.Request) -> web.Response:
         raise RuntimeError("secret detail")
 
-    app = web.Application(middlewares=service.public.middlewares)
-    routes.install(app, [dataclasses.replace(route, handler=broken) for route in table_of(service)])
+    app = web.Application()
+    routes.install(
+        app, [dataclasses.replace(route, handler=broken) for route in table_of(service)], service.public[AROUND]
+    )
     app.cleanup_ctx.extend(service.public.cleanup_ctx)
     stage = Stage(await aiohttp_client(app), *tokens)
     for route in table_of(service):
@@ -267,7 +269,7 @@ async def test_every_described_good_answer_is_given(service: Service, serve: Ser
     given: set[tuple[str, str, int]] = set()
 
     async def remember(request: web.Request, response: web.StreamResponse) -> None:
-        if (route := routes.route_of(request)) is not None:
+        if (route := request.app[ROUTES].get(request.match_info.route)) is not None:
             given.add((route.method, route.path, response.status))
 
     service.public.on_response_prepare.append(remember)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Middleware
 
 from authsvc.flows.refresh import Refresh
 from authsvc.flows.session_check import SessionCheck
@@ -19,7 +18,7 @@ from authsvc.session_tokens import TokenPair
 from authsvc.signing import AccessTokenReader, Identity, InvalidAccessTokenError
 from authsvc.web.cookies import Cookies
 from authsvc.web.origins import origin_of
-from authsvc.web.routes import SAFE_METHODS, Handler, Route, route_of
+from authsvc.web.routes import SAFE_METHODS, Handler, Route
 from authsvc.web.same_site import SameSite
 
 IDENTITY = web.RequestKey("IDENTITY", Identity)
@@ -53,27 +52,30 @@ class Guard:
     cookies: Cookies
     same_site: SameSite
 
-    def middleware(self) -> Middleware:
-        """Return the middleware that closes every route which does not declare itself public.
+    def around(self, route: Route | None, handler: Handler) -> Handler:
+        """Close a route that does not declare itself public; nothing else but unknown paths and methods is open."""
+        if route is not None and not (route.page or route.public):
+            handler = self._closed(handler)
+        elif route is not None and route.page:
+            handler = self._page(route, handler)
+        if route is not None and route.method in SAFE_METHODS:
+            return handler
 
-        One middleware for both questions, who is asking and from which site: each costs a busy route some of its rate.
-        """
-
-        @web.middleware
-        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def from_this_site(request: web.Request) -> web.StreamResponse:
             if request.method not in SAFE_METHODS:
                 self.same_site.check(request)
-            route = route_of(request)
-            if route is not None and route.page:
-                return await self._page(request, route, handler)
-            # Only the router's own 404 and 405 have no entry in the table.
-            if request.match_info.http_exception is None and not (route and route.public):
-                identity = request[IDENTITY] = self._known(self._token(request))
-                if self.check.must_ask():
-                    await self.check.ask(identity.session_id)
             return await handler(request)
 
-        return middleware
+        return from_this_site
+
+    def _closed(self, handler: Handler) -> Handler:
+        async def closed(request: web.Request) -> web.StreamResponse:
+            identity = request[IDENTITY] = self._known(self._token(request))
+            if self.check.must_ask():
+                await self.check.ask(identity.session_id)
+            return await handler(request)
+
+        return closed
 
     def _token(self, request: web.Request) -> str:
         """Return the token that calls the API. Where there is a bearer, the cookie is not looked at."""
@@ -96,7 +98,13 @@ class Guard:
             raise InvalidToken
         return identity
 
-    async def _page(self, request: web.Request, route: Route, handler: Handler) -> web.StreamResponse:
+    def _page(self, route: Route, handler: Handler) -> Handler:
+        async def page(request: web.Request) -> web.StreamResponse:
+            return await self._answer_page(request, route, handler)
+
+        return page
+
+    async def _answer_page(self, request: web.Request, route: Route, handler: Handler) -> web.StreamResponse:
         pair = None
         try:
             identity = await self._of_cookies(request)

@@ -8,8 +8,8 @@ from aiohttp import hdrs, web
 from authsvc.flows.readiness import Readiness, ReadinessCheck
 from authsvc.metrics import CONTENT_TYPE, Metrics
 from authsvc.web.bodies import json_response
-from authsvc.web.middleware import API_CSP, MALFORMED, SECURITY_HEADERS
-from authsvc.web.routes import Handler
+from authsvc.web.middleware import API_CSP, SECURITY_HEADERS
+from authsvc.web.routes import MALFORMED, Handler
 
 _HEADERS = {**SECURITY_HEADERS, "Content-Security-Policy": API_CSP, hdrs.CACHE_CONTROL: "no-store"}
 

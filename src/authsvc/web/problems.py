@@ -1,7 +1,7 @@
 """Refusals as answers: RFC 9457 problem documents for the API, pages for people.
 
-One table from refusal to status and title, looked up along the class tree; one middleware that every error takes, the
-router's 404 and 405 and the unforeseen too.
+One table from refusal to status and title, looked up along the class tree; one way that every error takes, the
+404 and 405 of what matches no route and the unforeseen too.
 """
 
 from collections.abc import Iterable
@@ -12,15 +12,14 @@ from urllib.parse import urlencode
 import orjson
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Middleware
 
-from authsvc import refusals
+from authsvc import logs, refusals
 from authsvc.refusals import Refusal
 from authsvc.web import notices, redirects
-from authsvc.web.middleware import MALFORMED, REFUSAL_CODE, REQUEST_ID
+from authsvc.web.middleware import REFUSAL_CODE
 from authsvc.web.notices import Notice
 from authsvc.web.pages import Pages, ProblemPage
-from authsvc.web.routes import SAFE_METHODS, Handler, route_of
+from authsvc.web.routes import SAFE_METHODS, Around, Handler, Route
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -126,55 +125,51 @@ class Problems:
         )
 
 
-def handle_refusals(problems: Problems, pages: Pages) -> Middleware:
-    """Return the middleware that opens the one `try` around every request."""
+def handle_refusals(problems: Problems, pages: Pages) -> Around:
+    """Return what opens the one `try` around every request."""
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            if MALFORMED in request:
-                raise refusals.MalformedRequest  # noqa: TRY301 - the road of all refusals
-            return await handler(request)
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is becomes an answer without details
-            refusal = as_refusal(error)
-        request[REFUSAL_CODE] = refusal.code
-        try:
-            response = answer(request, refusal)
-        except Exception as error:  # noqa: BLE001 - a fault of these very lines must not escape to aiohttp's own page
-            response = problems.response(as_refusal(error), request[REQUEST_ID])
-        if isinstance(refusal, (refusals.BodyTooLarge, refusals.BodyTimeout)):
-            response.force_close()  # the rest of the body is not read
-        return response
+    def around(route: Route | None, handler: Handler) -> Handler:
+        async def refusing(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except Exception as error:  # noqa: BLE001 - the last resort: whatever it is becomes an answer without details
+                refusal = as_refusal(error)
+            request[REFUSAL_CODE] = refusal.code
+            try:
+                response = answer(route, request, refusal)
+            except Exception as error:  # noqa: BLE001 - a fault of these very lines must not escape to aiohttp's own page
+                response = problems.response(as_refusal(error), logs.REQUEST_ID.get())
+            if isinstance(refusal, (refusals.BodyTooLarge, refusals.BodyTimeout)):
+                response.force_close()  # the rest of the body is not read
+            return response
 
-    def answer(request: web.Request, refusal: Refusal) -> web.Response:
-        if not wants_page(request):
-            return problems.response(refusal, request[REQUEST_ID])
+        return refusing
+
+    def answer(route: Route | None, request: web.Request, refusal: Refusal) -> web.Response:
+        request_id = logs.REQUEST_ID.get()
+        if not wants_page(route, request):
+            return problems.response(refusal, request_id)
         if isinstance(refusal, refusals.Unauthenticated):
             if request.method in SAFE_METHODS:
                 return redirects.see_other("/login?" + urlencode({"next": request.raw_path}))
             return notices.see_other("/login", Notice.LOGGED_OUT)
         status, title = status_and_title(type(refusal))
-        page = ProblemPage(title, status=status, heading=title, detail=refusal.sentence, request_id=request[REQUEST_ID])
+        page = ProblemPage(title, status=status, heading=title, detail=refusal.sentence, request_id=request_id)
         return pages.response(page, status=status, headers=headers_of(refusal))
 
-    return middleware
+    return around
 
 
 def as_refusal(error: Exception) -> Refusal:
     """Return the refusal that an exception stands for; whatever is unforeseen is recorded."""
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        return refusals.MethodNotAllowed(sorted(error.allowed_methods))
-    if isinstance(error, web.HTTPNotFound):
-        return refusals.NotFound()
     structlog.get_logger().error("unforeseen", exc_info=error)
     return refusals.InternalError()
 
 
-def wants_page(request: web.Request) -> bool:
+def wants_page(route: Route | None, request: web.Request) -> bool:
     """Tell whether a person in a browser asked: a page's route, or an unknown path outside the API."""
-    route = route_of(request)
     if route is not None:
         accept = request.headers.get(hdrs.ACCEPT, "*/*")
         return route.page and ("text/html" in accept or "*/*" in accept)

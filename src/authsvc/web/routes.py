@@ -3,17 +3,22 @@
 The router, the guard, the metrics' labels and the OpenAPI document are all made from it, so that they cannot disagree.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from authsvc.refusals import Refusal
+from authsvc.refusals import MalformedRequest, MethodNotAllowed, NotFound, Refusal
 from authsvc.web.reading import Shape
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+MALFORMED = web.RequestKey("MALFORMED", bool)
+"""There where the parser has found no HTTP: a request is made up, that the answer takes the road of all."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_ANYTHING = r"{path:[\s\S]*}"
 
 
 @dataclass(frozen=True)
@@ -66,23 +71,44 @@ class Route:
         return self.page or self.client
 
 
+Around = Callable[["Route | None", Handler], Handler]
+"""What stands around a handler. It is called once for each route, and once for what matches none."""
+
 ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route]] = web.AppKey("ROUTES")
+AROUND: web.AppKey[Sequence[Around]] = web.AppKey("AROUND")
 
 
-def install(app: web.Application, table: Iterable[Route]) -> None:
-    """Add the routes to the router, HEAD beside each GET, and remember which is which.
+def install(app: web.Application, table: Iterable[Route], around: Sequence[Around] = ()) -> None:
+    """Add the routes to the router, HEAD beside each GET, and remember which is which; `around` begins outermost.
 
-    `{path}` stands for the rest of the address, slashes and newlines included.
+    aiohttp's own middlewares would find the route anew for each request. `{path}` stands for the rest of the address,
+    slashes and newlines included.
     """
     installed: dict[web.AbstractRoute, Route] = {}
     for route in table:
         methods = (route.method, "HEAD") if route.method == "GET" else (route.method,)
-        pattern = route.path.replace("{path}", r"{path:[\s\S]*}")
+        pattern = route.path.replace("{path}", _ANYTHING)
+        handler = _within(around, route, route.handler)
         for method in methods:
-            installed[app.router.add_route(method, pattern, route.handler)] = route
-    app[ROUTES] = installed
+            installed[app.router.add_route(method, pattern, handler)] = route
+    app.router.add_route("*", f"/{_ANYTHING}", _within(around, None, _unmatched))
+    app[ROUTES], app[AROUND] = installed, around
 
 
-def route_of(request: web.Request) -> Route | None:
-    """Return the route that was matched; None for an unknown path or method."""
-    return request.app[ROUTES].get(request.match_info.route)
+def _within(around: Sequence[Around], route: Route | None, handler: Handler) -> Handler:
+    for each in reversed(around):
+        handler = each(route, handler)
+    return handler
+
+
+async def _unmatched(request: web.Request) -> web.StreamResponse:
+    """Refuse an unknown path, or a method that a known one does not have, as the router does by itself."""
+    if MALFORMED in request:
+        raise MalformedRequest
+    allowed: set[str] = set()
+    for resource in {route.resource for route in request.app[ROUTES]}:
+        assert resource is not None  # noqa: S101 - `install` has made them
+        allowed |= (await resource.resolve(request))[1]
+    if allowed:
+        raise MethodNotAllowed(sorted(allowed))
+    raise NotFound
