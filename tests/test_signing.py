@@ -58,7 +58,7 @@ def test_a_token_says_what_rfc_9068_asks_and_reads_back(clock: FrozenClock, name
         "jti": payload["jti"],
         "sid": str(SESSION),
     }
-    claims = Identity(ISSUER, SUBJECT, "authsvc", SESSION, UUID(payload["jti"]), now, now, now + 900)
+    claims = Identity(ISSUER, str(SUBJECT), "authsvc", str(SESSION), payload["jti"], now, now, now + 900)
     assert reader_of(keys, clock).read(token.text) == claims
     assert token.expires_in == 900
     assert token.text not in repr(token)

@@ -42,7 +42,7 @@ ATTACKER = ec.derive_private_key(4711, ec.SECP256R1())
 
 def test_what_is_forged_here_is_good_where_nothing_is_wrong(reader: AccessTokenReader) -> None:
     """RFC 8725 §3: else a forger's slip would be taken for a defence."""
-    claims = Identity(ISSUER, UUID(int=1), "authsvc", UUID(int=3), UUID(int=2), NOW, NOW, NOW + 900)
+    claims = Identity(ISSUER, str(UUID(int=1)), "authsvc", str(UUID(int=3)), str(UUID(int=2)), NOW, NOW, NOW + 900)
     assert reader.read(GOOD) == claims
     assert reader.read(forge(header(alg="RS256", kid=rsa_jwk()["kid"]), payload(), rs256)) == claims
     assert reader.read(forge(header(jku="https://evil.example", x="y"), payload(role="admin"))) == claims

@@ -61,6 +61,6 @@ def _body(token: Identity | ActiveRefreshToken | None) -> dict[str, object]:
                 "aud": token.audience,
                 "exp": token.expires_at,
                 "iat": token.issued_at,
-                "jti": str(token.token_id),
+                "jti": token.token_text,
                 "sid": str(token.session_id),
             }
