@@ -135,7 +135,7 @@ async def test_an_idle_session_is_over(client: Client, pair: Any, config: Config
 
 
 async def test_a_session_ended_elsewhere_is_not_renewed(client: Client, pair: Any) -> None:
-    """REF-10 (ASVS 7.4.2)"""
+    """REF-10 (ASVS 7.4.1)"""
     other = await make.tokens(client)
     ended = await client.delete(f"{SESSIONS}/{claims_of(pair)['sid']}", headers=make.bearer(other["access_token"]))
     assert ended.status == 204

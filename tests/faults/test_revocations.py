@@ -74,7 +74,7 @@ async def test_when_the_database_cannot_decide_either_it_is_503_and_never_a_stal
 
 
 async def test_the_gauge_tells_how_old_the_knowledge_is(scene: Scene, clock: FrozenClock) -> None:
-    """ASVS 16.3.3: who watches it sees a stale yes coming."""
+    """ASVS 16.3.4: who watches it sees a stale yes coming."""
 
     async def age() -> float:
         text = await (await scene.admin.get("/metrics")).text()
