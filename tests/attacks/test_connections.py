@@ -155,7 +155,7 @@ def test_ten_thousand_idle_connections_leave_room_for_others(
 
 
 def test_a_newcomer_is_hung_up_on_where_all_are_busy(settings: dict[str, str], start: Start) -> None:
-    """DOS-03: with all file descriptors in use it still answers those that it has, its probes and its database."""
+    """DOS-03 (CWE-774): out of file descriptors it still answers those that it has, its probes and its database."""
     # A wrong password is told late: so long each of them is busy, whatever its client does.
     held = {
         "AUTHSVC_LIMITS": "off",
@@ -257,7 +257,7 @@ def test_what_does_not_end_costs_little_memory(served: Running, kind: str) -> No
 
 
 def test_more_connections_than_file_descriptors_stop_neither_port(settings: dict[str, str], start: Start) -> None:
-    """DOS-03: a flood of them on the admin port, too."""
+    """DOS-03 (CWE-774): a flood of them on the admin port, too."""
     running = start("serve", settings=settings, command=with_room_for(ROOM))
     running.until_it_says(READY)
     with contextlib.ExitStack() as stack:
@@ -343,7 +343,7 @@ def drip_once(connection: socket.socket, drip: bytes, said: bytearray) -> bool:
 
 
 def test_a_thousand_requests_at_once_are_answered_in_order(served: Running) -> None:
-    """HTTP-08: and nobody else waits for it."""
+    """HTTP-08 (RFC 9112 §9.3.2): and nobody else waits for it."""
     with connect(served) as connection:
         paths = [f"/api/nothing/{number}" for number in range(PIPELINED)]
         lines = [f"GET {path} HTTP/1.1\r\nHost: a\r\nX-Request-Id: n{path[13:]}\r\n\r\n" for path in paths]

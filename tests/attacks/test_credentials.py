@@ -40,7 +40,7 @@ CODES = {NONE: "missing_credentials", REQUEST: "invalid_request", TOKEN: "invali
 
 
 async def test_anything_but_one_good_bearer_is_401_with_the_code_of_rfc_6750_and_no_hint(client: Client) -> None:
-    """MW-01, MW-02, MW-03, TOK-10, TOK-11, TOK-13 (RFC 6750 §3, RFC 9110)."""
+    """MW-01, MW-02, MW-03, TOK-10, TOK-11, TOK-13 (RFC 6750 §3, RFC 9110 §11.1)."""
     await make.user(client)
     token = await make.access_token(client)
     wire = Wire(client.server.port)

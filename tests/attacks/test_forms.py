@@ -29,7 +29,7 @@ async def test_a_form_without_its_token_or_with_another_does_nothing(client: Cli
 
 
 async def test_the_token_of_another_browser_is_not_good_in_this_one(client: Client) -> None:
-    """FRM-01, FRM-02: a login form that an attacker was shown does not log his victim in."""
+    """FRM-01, FRM-02 (CWE-352, ASVS 3.5.1): a login form that an attacker was shown does not log his victim in."""
     await make.user(client)
     stolen = (await form(client, "/login"))[FIELD]
     client.session.cookie_jar.clear()
@@ -39,7 +39,7 @@ async def test_the_token_of_another_browser_is_not_good_in_this_one(client: Clie
 
 
 async def test_the_token_of_an_earlier_session_is_not_good_in_this_one(client: Client) -> None:
-    """FRM-01, SES-10: two tabs, and the form of the first is sent by who logged in in the second."""
+    """FRM-01, SES-10 (CWE-352): two tabs, and the form of the first is sent by who logged in in the second."""
     await make.user(client)
     before = (await form(client, "/login"))[FIELD]
     await log_in(client)
@@ -52,7 +52,7 @@ async def test_the_token_of_an_earlier_session_is_not_good_in_this_one(client: C
 
 
 async def test_the_same_form_can_be_sent_twice(client: Client) -> None:
-    """FRM-12: a double click, or the Back button."""
+    """FRM-12 (CWE-837): a double click, or the Back button."""
     await make.user(client)
     fields = await form(client, "/login") | CREDENTIALS | {"password": "wrong battery"}
     assert [(await send(client, "/login", fields)).status for _ in range(2)] == [401, 401]
@@ -98,7 +98,7 @@ async def test_what_another_sites_page_sends_is_refused(client: Client) -> None:
 async def test_a_page_that_came_by_http_sends_nothing_to_the_site_by_https(
     config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
-    """FRM-03: who sits on the wire can put a page under the http address of this host."""
+    """FRM-03 (CWE-346): who sits on the wire can put a page under the http address of this host."""
     client = await serve(await composed(https(config), clock))
     await make.user(client)
     host = PUBLIC_URL.partition("//")[2]
@@ -195,7 +195,7 @@ BODIES: dict[bytes, int] = {
 
 @pytest.mark.parametrize("path", ["/login", "/register", "/logout"])
 async def test_a_form_that_cannot_be_read_is_answered_with_a_page(client: Client, path: str) -> None:
-    """HTTP-13, REG-22."""
+    """HTTP-13, REG-22 (CWE-770, ASVS 15.3.7)."""
     await make.user(client)
     headers = {**FORM, "Cookie": f"access_token={await make.access_token(client)}"}
     for body, status in BODIES.items():

@@ -50,7 +50,7 @@ MALFORMED = [
 
 
 async def test_what_is_not_well_formed_is_refused_and_ends_the_connection(wire: Wire, log: StringIO) -> None:
-    """HTTP-01, HTTP-03, HTTP-15: nothing behind it is served, and the log quotes none of it."""
+    """HTTP-01, HTTP-03, HTTP-15 (CVE-2026-34525, CWE-444, ASVS 4.2.1): nothing behind it is served or quoted."""
     for malformed in MALFORMED:
         head = LOGIN_HEAD + b"Authorization: Bearer " + SECRET + b"\r\n" + b"Cookie: access_token=" + SECRET + b"\r\n"
         answer = await wire.exchange(head + malformed + SMUGGLED)
@@ -129,7 +129,7 @@ async def test_what_is_not_well_formed_is_counted_and_leaves_a_line_like_every_r
 
 
 async def test_the_admin_port_says_no_more_than_it_must(service: Service, log: StringIO) -> None:
-    """HTTP-17, HTTP-19, ASVS 13.4.6: no name of a library, no version, none of a client's bytes."""
+    """HTTP-17, HTTP-19 (CWE-497): no name of a library, no version, none of a client's bytes."""
     async with listening_admin(service) as admin:
         for request, status in (
             (b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"404"),
@@ -157,7 +157,7 @@ async def listening_admin(service: Service) -> AsyncIterator[Wire]:
 
 
 async def test_a_client_that_takes_nothing_is_hung_up_on(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOS-02 (slow read): what it asked for is not held for ever."""
+    """DOS-02, CWE-400 (slow read): what it asked for is not held for ever."""
     monkeypatch.setattr(connections, "TAKE_SECONDS", 0.1)
     loop = asyncio.get_running_loop()
     with socket.socket() as greedy:
@@ -203,7 +203,7 @@ LINES = {
 
 
 async def test_odd_request_lines_and_hosts_are_answered_and_never_a_fault_of_ours(wire: Wire) -> None:
-    """HTTP-03, HTTP-04, HTTP-14."""
+    """HTTP-03, HTTP-04, HTTP-14 (RFC 9112 §3)."""
     for line, status in LINES.items():
         answer = await wire.exchange(line + b"Connection: close\r\n\r\n")
         got = answer.split()[1]
@@ -211,7 +211,7 @@ async def test_odd_request_lines_and_hosts_are_answered_and_never_a_fault_of_our
 
 
 async def test_an_http_1_0_body_in_chunks_and_trailers_are_bounded(wire: Wire) -> None:
-    """HTTP-02."""
+    """HTTP-02 (CVE-2026-22815, RFC 9112 §7.1.2)."""
     old = LOGIN_HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
     assert (await wire.exchange(old)).split()[1] < b"500"
     chunked = LOGIN_HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
@@ -224,7 +224,7 @@ async def test_an_http_1_0_body_in_chunks_and_trailers_are_bounded(wire: Wire) -
 
 
 async def test_an_upgrade_is_declined(wire: Wire) -> None:
-    """HTTP-07."""
+    """HTTP-07 (RFC 9110 §7.8)."""
     for protocol in (b"h2c", b"websocket"):
         upgrade = b"GET /login HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
         answer = await wire.exchange(upgrade)
@@ -244,7 +244,7 @@ async def test_what_a_client_expects_is_answered_by_us_and_not_quoted(wire: Wire
 
 
 async def test_a_body_over_the_limit_is_413_and_the_connection_ends(wire: Wire) -> None:
-    """HTTP-12: with a Content-Length, in chunks without one, and announced but never sent."""
+    """HTTP-12 (CWE-770, RFC 9110 §15.5.14): with a Content-Length, in chunks, and announced but never sent."""
     large = b"x" * 16_385
     bodies = [
         b"Content-Length: 16385\r\n\r\n" + large,
@@ -267,7 +267,7 @@ async def test_a_body_of_just_the_limit_is_read(client: Client) -> None:
 
 
 async def test_a_body_that_does_not_arrive_in_time_is_408(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOS-02."""
+    """DOS-02 (CWE-400, RFC 9110 §15.5.9)."""
     monkeypatch.setattr(reading, "BODY_SECONDS", 0.05)
     answer = await wire.exchange(LOGIN_HEAD + b"Content-Length: 100\r\n\r\n{")
     assert answer.split()[1] == b"408"
@@ -319,7 +319,7 @@ JSON: dict[bytes, tuple[int, str]] = {
 
 
 async def test_json_that_is_not_one_plain_object_is_refused_and_never_a_fault_of_ours(client: Client) -> None:
-    """HTTP-09, REG-12, REG-13, REG-21, SQL-03, DOS-13."""
+    """HTTP-09, REG-12, REG-13, REG-21, SQL-03, DOS-13 (RFC 8259 §4, CWE-674, ASVS 1.5.2)."""
     for path in (LOGIN, "/api/auth/register"):
         for body, (status, code) in JSON.items():
             response = await client.post(path, data=body, headers={"Content-Type": "application/json"})
@@ -356,7 +356,7 @@ TYPES = {
 
 
 async def test_only_json_in_utf_8_is_read_as_json(client: Client) -> None:
-    """LGN-22, FRM-04, HTTP-10."""
+    """LGN-22, FRM-04, HTTP-10 (RFC 8259 §8.1, ASVS 3.5.2)."""
     await make.user(client)
     body = b'{"email":"ada@example.com","password":"correct horse battery staple"}'
     length = f"Content-Length: {len(body)}"
@@ -371,7 +371,7 @@ async def test_only_json_in_utf_8_is_read_as_json(client: Client) -> None:
 
 
 async def test_no_body_is_unpacked(wire: Wire) -> None:
-    """HTTP-11: not even a good one, so that no bomb is either."""
+    """HTTP-11 (CWE-409): not even a good one, so that no bomb is either."""
     for coding in (b"gzip", b"deflate", b"br", b"zstd", b"x-unknown", b"identity"):
         for body in (gzip.compress(b"{}"), gzip.compress(b" " * 10_000_000), b"garbage"):
             head = b"Content-Encoding: %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))

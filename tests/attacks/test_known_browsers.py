@@ -83,7 +83,7 @@ async def test_a_browser_that_is_known_is_limited_like_everybody(client: Client)
 
 
 async def test_who_collected_many_marks_has_no_more_guesses_than_with_one(client: Client, clock: FrozenClock) -> None:
-    """LGN-06: each right login gives one, and they outlive a change of the password."""
+    """LGN-06 (CWE-307): each right login gives one, and they outlive a change of the password."""
     await make.user(client)
     marks = []
     for _ in range(BURST + 1):

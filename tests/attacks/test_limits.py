@@ -52,7 +52,7 @@ async def use_up(client: Client, email: str = EMAIL, address: str = STRANGER) ->
 
 
 async def test_the_answer_to_too_many_says_how_long_to_wait(client: Client) -> None:
-    """LGN-06: 429 with Retry-After, and draft-ietf-httpapi-ratelimit-headers-10."""
+    """LGN-06: 429 with Retry-After (RFC 6585 §4), and draft-ietf-httpapi-ratelimit-headers-10."""
     await make.user(client)
     await use_up(client)
     response = await guess(client)
@@ -64,7 +64,7 @@ async def test_the_answer_to_too_many_says_how_long_to_wait(client: Client) -> N
 
 
 async def test_the_right_password_is_not_looked_at_while_there_is_no_slot(client: Client, clock: FrozenClock) -> None:
-    """LGN-06: who guesses right beyond the limit does not hear of it."""
+    """LGN-06 (CWE-307): who guesses right beyond the limit does not hear of it."""
     await make.user(client)
     await use_up(client)
     assert (await guess(client, password=PASSWORD)).status == 429
@@ -76,7 +76,7 @@ async def test_the_right_password_is_not_looked_at_while_there_is_no_slot(client
 async def test_each_further_guess_waits_twice_as_long_up_to_the_bound(
     email: str, client: Client, clock: FrozenClock
 ) -> None:
-    """LGN-01, LGN-06: and a name that no account has is limited as one that has."""
+    """LGN-01, LGN-06 (CWE-307, CWE-204): and a name that no account has is limited as one that has."""
     await make.user(client)
     anywhere = from_anywhere()
     for _ in range(BURST):
@@ -117,7 +117,7 @@ async def test_after_a_hundred_failures_there_are_at_most_a_hundred_guesses_a_da
 async def test_who_waits_for_the_delays_to_be_forgotten_gets_fewer_guesses_than_who_does_not(
     client: Client, clock: FrozenClock
 ) -> None:
-    """LGN-06: resetting the count by patience."""
+    """LGN-06 (CWE-307): resetting the count by patience."""
     await make.user(client)
     anywhere = from_anywhere()
     for _ in range(BURST + 2):
@@ -131,7 +131,7 @@ async def test_who_waits_for_the_delays_to_be_forgotten_gets_fewer_guesses_than_
 
 
 async def test_success_gives_back_the_account_s_slots_and_not_the_origin_s(client: Client) -> None:
-    """LGN-14: the next failure counts from one again."""
+    """LGN-14 (NIST SP 800-63B-4 §3.2.2): the next failure counts from one again."""
     await make.user(client)
     for _ in range(6):
         answers = [guess(client) for _ in range(BURST - 1)] + [guess(client, password=PASSWORD)]
@@ -145,7 +145,7 @@ async def test_success_gives_back_the_account_s_slots_and_not_the_origin_s(clien
 async def test_one_password_on_many_accounts_from_one_origin_is_stopped(
     client: Client, admin: Client, clock: FrozenClock
 ) -> None:
-    """LGN-10: spraying; the metric tells of it."""
+    """LGN-10 (CWE-307): spraying; the metric tells of it."""
     answers = [await guess(client, f"user{number}@example.com") for number in range(70)]
     assert [answer.status for answer in answers] == [401] * 60 + [429] * 10
     assert answers[-1].headers["Retry-After"] == "5"
@@ -177,14 +177,14 @@ async def test_who_is_refused_for_his_origin_uses_up_no_slot_of_an_account(clien
 async def test_another_address_of_the_same_origin_is_no_other_origin(
     addresses: list[str], other: str, client: Client
 ) -> None:
-    """LGN-13"""
+    """LGN-13 (CWE-307, RFC 4291 §2.5.1, §2.5.5.2): a /64 is one origin, as are both forms of an address."""
     for number, address in enumerate(addresses):
         assert (await guess(client, f"user{number}@example.com", address=address)).status == 401
     assert await statuses(guess(client, address=addresses[0]), guess(client, address=other)) == [429, 401]
 
 
 async def test_an_address_that_the_client_made_up_changes_nothing(client: Client) -> None:
-    """LGN-13: the entry that the proxy added counts, not those before it."""
+    """LGN-13 (CWE-348, ASVS 15.3.4): the entry that the proxy added counts, not those before it."""
     for number in range(60):
         await guess(client, f"user{number}@example.com", address=f"192.0.2.{number}, {STRANGER}")
     assert (await guess(client, address=f"192.0.2.99, {STRANGER}")).status == 429
@@ -237,7 +237,7 @@ async def test_every_path_that_checks_a_password_shares_one_count(used_up_by: st
 async def test_the_count_holds_on_another_instance_and_after_a_restart(
     client: Client, config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
-    """LGN-15"""
+    """LGN-15 (CWE-307)"""
     await make.user(client)
     other = await serve(await composed(config, clock))
     for number in range(BURST):
@@ -297,7 +297,7 @@ async def test_the_form_says_how_long_to_wait_and_keeps_what_was_typed(
 
 
 async def test_the_table_holds_no_address_and_no_name(client: Client, database: Database) -> None:
-    """DOS-14"""
+    """DOS-14 (CWE-359)"""
     await make.user(client)
     await guess(client)
     async with database.read() as connection:

@@ -113,7 +113,7 @@ async def test_a_cookie_that_is_no_token_of_ours_ends_nobodys_session(
 
 
 async def test_of_two_cookies_of_one_name_neither_ends_a_session(client: Client) -> None:
-    """FRM-05: a sibling host has tossed one in."""
+    """FRM-05 (RFC 6265 §8.6): a sibling host has tossed one in."""
     await make.user(client)
     ada, other = await make.tokens(client), await make.tokens(client)
     cookies = "; ".join(f"refresh_token={each['refresh_token']}" for each in (ada, other))

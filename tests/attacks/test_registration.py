@@ -32,7 +32,7 @@ async def test_of_many_registrations_of_one_address_at_once_one_opens_the_accoun
 
 
 async def test_fields_that_nobody_asked_for_grant_nothing(client: Client, database: Database) -> None:
-    """REG-19 (ASVS 2.2.1, 6.3.2)."""
+    """REG-19 (ASVS 15.3.3, CWE-915)."""
     extra = {"role": "admin", "is_verified": True, "id": 1, "password_hash": "x", "__proto__": {}, "form_token": "x"}
     document = await problem(await client.post(REGISTER, json=CREDENTIALS | extra), 422, "invalid_input")
     assert faults_of(document) == {(name, "unknown_field") for name in extra}

@@ -88,7 +88,7 @@ async def test_a_token_that_comes_again_after_its_successor_was_used_ends_the_se
 
 
 async def test_who_lost_the_answer_gets_it_again(client: Client, pair: Any) -> None:
-    """REF-04, REF-07"""
+    """REF-04, REF-07 (RFC 9700 §4.14.2)"""
     lost = await refreshed(client, pair)
     again = await refreshed(client, pair)
     assert again["refresh_token"] == lost["refresh_token"]
@@ -99,7 +99,7 @@ async def test_who_lost_the_answer_gets_it_again(client: Client, pair: Any) -> N
 async def test_a_stolen_token_ends_the_session_as_soon_as_both_have_gone_on(
     client: Client, pair: Any, *, thief_is_first: bool
 ) -> None:
-    """REF-05: both hold the first token; one goes on by its successor, and then the other asks by the first."""
+    """REF-05 (RFC 9700 §4.14.2): both hold the first; one goes on by the next, and then the other asks by the first."""
     goes_on = await refreshed(client, await refreshed(client, pair))
     late = pair
     thief, owner = (goes_on, late) if thief_is_first else (late, goes_on)
@@ -135,7 +135,7 @@ async def test_an_idle_session_is_over(client: Client, pair: Any, config: Config
 
 
 async def test_a_session_ended_elsewhere_is_not_renewed(client: Client, pair: Any) -> None:
-    """REF-10 (ASVS 7.4.2)"""
+    """REF-10 (ASVS 7.4.1)"""
     other = await make.tokens(client)
     ended = await client.delete(f"{SESSIONS}/{claims_of(pair)['sid']}", headers=make.bearer(other["access_token"]))
     assert ended.status == 204
@@ -144,7 +144,7 @@ async def test_a_session_ended_elsewhere_is_not_renewed(client: Client, pair: An
 
 
 async def test_a_refresh_token_is_of_its_own_session_whoever_brings_it(client: Client, pair: Any) -> None:
-    """REF-11: neither the bearer nor the cookie beside it has a say, and no field widens what it gives."""
+    """REF-11 (RFC 6749 §6): neither bearer nor cookie beside it has a say, and no field widens what it gives."""
     await make.user(client, EVE)
     eve = await make.tokens(client, EVE)
     response = await client.post(
@@ -175,7 +175,7 @@ GARBAGE = {
 async def test_whatever_is_wrong_with_a_token_the_answer_is_the_same(
     garbage: str | None, client: Client, pair: Any
 ) -> None:
-    """REF-12"""
+    """REF-12 (CWE-204)"""
     ended = dict(pair)
     await client.post("/api/auth/logout", headers=make.bearer(pair["access_token"]))
     usual = await problem(await refresh(client, ended), 400, "invalid_grant")
@@ -199,7 +199,7 @@ async def test_whatever_is_wrong_with_a_token_the_answer_is_the_same(
     ids=["a lone surrogate", "NUL", "a number", "a list", "1 MB"],
 )
 async def test_what_is_no_text_is_refused_before_it_is_looked_at(body: str, status: int, client: Client) -> None:
-    """REF-12"""
+    """REF-12 (CWE-1287, CWE-770)"""
     response = await client.post(REFRESH, data=body, headers={"Content-Type": "application/json"})
     assert response.status == status, await response.text()
 
@@ -229,7 +229,7 @@ async def test_who_has_read_the_whole_database_can_renew_nothing(
 async def test_clocks_that_differ_by_five_minutes_log_nobody_out(
     client: Client, pair: Any, config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
-    """REF-14: renewed in turn by an instance that is behind and one that is ahead; neither prolongs the whole."""
+    """REF-14 (ASVS 16.2.2): renewed in turn by an instance that is behind and one ahead; neither prolongs the whole."""
     clocks = [FrozenClock(), FrozenClock()]
     clocks[0].advance(-300)
     clocks[1].advance(300)
@@ -246,7 +246,7 @@ async def test_clocks_that_differ_by_five_minutes_log_nobody_out(
 async def test_ten_thousand_sessions_that_are_over_are_cleared_by_the_next_login(
     client: Client, pair: Any, config: Config, database_url: DatabaseUrl
 ) -> None:
-    """REF-15: a login looks at those of its account, by the index, and leaves no more than are allowed."""
+    """REF-15 (CWE-400): a login looks at those of its account, by the index, and leaves no more than are allowed."""
     subject = claims_of(pair)["sub"]
     with psycopg.connect(database_url.reveal(), autocommit=True) as connection:
         connection.execute(
@@ -310,7 +310,7 @@ async def test_one_login_too_many_ends_the_session_that_was_used_longest_ago(
 
 @pytest.mark.parametrize("junk", ["x" * 4097, "%00", "eyJhbGciOiJub25lIn0.e30.", "", '"quoted"'])
 async def test_a_cookie_that_is_no_token_is_as_if_it_were_not_there_and_is_cleared(junk: str, client: Client) -> None:
-    """SES-08"""
+    """SES-08 (CWE-565)"""
     cookies = {"Cookie": f"access_token={junk}; refresh_token={junk[:52]}", "Accept": "text/html"}
     page = await client.get("/login", headers=cookies)
     assert page.status == 200
@@ -323,7 +323,7 @@ async def test_a_cookie_that_is_no_token_is_as_if_it_were_not_there_and_is_clear
 async def test_a_logout_is_known_to_the_refresh_of_another_instance_at_once(
     client: Client, pair: Any, config: Config, clock: FrozenClock, serve: Serve
 ) -> None:
-    """SES-09: refreshes are decided in the primary, not by what an instance has heard."""
+    """SES-09 (CWE-613, ASVS 7.4.1): refreshes are decided in the primary, not by what an instance has heard."""
     other = await serve(await composed(config, clock))
     assert (await client.post("/api/auth/logout", headers=make.bearer(pair["access_token"]))).status == 204
     await problem(await refresh(other, pair), 400, "invalid_grant")
@@ -353,7 +353,7 @@ async def test_a_bearer_beside_the_cookie_of_somebody_else_is_the_only_one_heard
 
 
 async def test_sessions_of_all_who_log_in_at_once_are_their_own(client: Client) -> None:
-    """SES-10: no session id and no token is given to two."""
+    """SES-10 (CWE-488): no session id and no token is given to two."""
     emails = [f"ada{number}@example.com" for number in range(8)]
     users = await asyncio.gather(*(make.user(client, email) for email in emails))
     pairs = await asyncio.gather(*(make.tokens(client, email) for email in emails))

@@ -61,7 +61,7 @@ def test_a_token_has_one_spelling(reader: AccessTokenReader, junk: str) -> None:
 
 
 def test_spare_bits_and_the_other_alphabet_are_no_spelling(reader: AccessTokenReader) -> None:
-    """TOK-09: 15 last characters more would decode to the same signature."""
+    """TOK-09 (RFC 4648 §3.5, §5): 15 last characters more would decode to the same signature."""
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     for character in alphabet:
         if character != GOOD[-1]:
@@ -100,25 +100,25 @@ def test_spare_bits_and_the_other_alphabet_are_no_spelling(reader: AccessTokenRe
     ],
 )
 def test_what_has_not_three_parts(reader: AccessTokenReader, token: str) -> None:
-    """TOK-10."""
+    """TOK-10 (RFC 7515 §7.1)."""
     refuse(reader, token)
 
 
 def test_a_fourth_part_that_was_signed_over(reader: AccessTokenReader) -> None:
-    """TOK-10."""
+    """TOK-10 (RFC 7515 §7.1)."""
     message = f"{GOOD_HEADER}.{GOOD_PAYLOAD}.{GOOD_PAYLOAD}"
     assert refuse(reader, f"{message}.{b64(es256(message.encode()))}") == "not_a_jws"
 
 
 @pytest.mark.parametrize("text", ["\udcff", "a.b.c\udcff"])
 def test_bytes_beyond_ascii_in_the_header(reader: AccessTokenReader, text: str) -> None:
-    """TOK-11: the library alone answers with UnicodeEncodeError."""
+    """TOK-11 (CWE-248): the library alone answers with UnicodeEncodeError."""
     for token in (text, GOOD + text, text + GOOD, GOOD.replace(".", text)):
         assert refuse(reader, token) == "not_a_jws"
 
 
 def test_a_token_of_4096_characters_is_read_and_a_longer_one_is_not(reader: AccessTokenReader) -> None:
-    """TOK-13."""
+    """TOK-13 (CWE-770)."""
     lengths = {len(token): token for n in range(2500, 2800) for token in [forge(header(), payload(pad="x" * n))]}
     longest = max(length for length in lengths if length <= 4096)
     shortest = min(length for length in lengths if length > 4096)
@@ -152,7 +152,7 @@ def test_a_token_of_4096_characters_is_read_and_a_longer_one_is_not(reader: Acce
     ],
 )
 def test_a_part_that_is_no_json_object(reader: AccessTokenReader, data: bytes) -> None:
-    """TOK-10, TOK-18: the library alone answers deep nesting with RecursionError, without any key."""
+    """TOK-10, TOK-18 (RFC 7519 §7.2, CWE-674): by deep nesting the library alone ends in a RecursionError."""
     refuse(reader, f"{b64(data)}.{GOOD_PAYLOAD}.{GOOD_SIGNATURE}")
     refuse(reader, forge(data, payload()))
     refuse(reader, forge(header(), data))
@@ -182,7 +182,7 @@ def mutant_of(token: str, chance: random.Random) -> str:
 
 
 def test_twenty_thousand_mutants_of_a_good_token(reader: AccessTokenReader) -> None:
-    """TOK-29: none is accepted, and none brings up another exception."""
+    """TOK-29 (CWE-347, CWE-248): none is accepted, and none brings up another exception."""
     chance = random.Random(2026)  # noqa: S311 - chance that repeats itself
     good = [GOOD, forge(header(alg="RS256", kid=rsa_jwk()["kid"]), payload(), rs256)]
     reasons: dict[str, int] = {}
@@ -200,7 +200,7 @@ def test_twenty_thousand_mutants_of_a_good_token(reader: AccessTokenReader) -> N
 
 
 def test_mutated_members_under_a_good_signature(reader: AccessTokenReader) -> None:
-    """TOK-29: what a broken signer of ours may sign."""
+    """TOK-29 (CWE-1287, CWE-248): what a broken signer of ours may sign."""
     chance = random.Random(2026)  # noqa: S311 - chance that repeats itself
     values: list[Any] = [None, True, 0, -1, 1.5, 10**30, "", "x", "\ud800", [], {}, [[]], MISSING]
     for _ in range(2000):

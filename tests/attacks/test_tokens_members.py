@@ -47,7 +47,7 @@ def test_a_header_that_must_be_understood(reader: AccessTokenReader, changes: di
 
 @pytest.mark.parametrize("type_", ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"])
 def test_the_type_of_rfc_9068_in_any_case(reader: AccessTokenReader, type_: str) -> None:
-    """TOK-16 (RFC 9068, ASVS 9.2.2)."""
+    """TOK-16 (RFC 9068 §4, ASVS 9.2.2)."""
     assert reader.read(forge(header(typ=type_), payload())).subject == UUID(int=1)
 
 
@@ -104,7 +104,7 @@ def test_a_time_that_is_no_whole_number(reader: AccessTokenReader, name: str, va
     ],
 )
 def test_a_time_that_no_number_of_json_is(reader: AccessTokenReader, name: str, text: str, reason: str) -> None:
-    """TOK-18."""
+    """TOK-18 (RFC 8259 §6)."""
     members = payload(**{name: MISSING})
     assert refuse(reader, forge(header(), raw(members, f'"{name}":{text}'))) == reason
 
@@ -125,7 +125,7 @@ def test_a_time_that_no_number_of_json_is(reader: AccessTokenReader, name: str, 
     ],
 )
 def test_a_life_that_is_no_life_or_too_long(reader: AccessTokenReader, changes: dict[str, object]) -> None:
-    """TOK-18: whoever signed it, ours live for a day at most."""
+    """TOK-18 (CWE-613): whoever signed it, ours live for a day at most."""
     assert refuse(reader, forge(header(), payload(**changes))) == "wrong_lifetime"
 
 
@@ -171,7 +171,7 @@ def test_a_token_that_is_not_good_yet(
 def test_an_audience_or_issuer_that_is_not_the_very_same(
     reader: AccessTokenReader, name: str, values: list[object]
 ) -> None:
-    """TOK-21, TOK-22 (ASVS 9.2.3, 10.2.2)."""
+    """TOK-21, TOK-22 (RFC 9068 §4, ASVS 9.2.3)."""
     for value in values:
         assert refuse(reader, forge(header(), payload(**{name: value}))) == "wrong_issuer_or_audience"
 
@@ -201,6 +201,6 @@ ID = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
     ],
 )
 def test_an_id_that_is_no_uuid_in_its_one_spelling(reader: AccessTokenReader, name: str, value: object) -> None:
-    """TOK-23 (ASVS 7.4.2)."""
+    """TOK-23 (CWE-1286)."""
     reader.read(forge(header(), payload(**{name: ID})))
     assert refuse(reader, forge(header(), payload(**{name: value}))) == "wrong_claim"

@@ -85,7 +85,7 @@ def bad_tokens(claims: Callable[..., dict[str, object]]) -> list[tuple[str, str]
 async def test_every_bad_token_is_invalid_token_and_only_the_log_is_told_why(
     client: Client, config: Config, log: StringIO, carrier: str
 ) -> None:
-    """TOK-01 to TOK-23."""
+    """TOK-01 to TOK-23 (RFC 6750 §3.1, ASVS 16.3.2)."""
     user, wire = await make.user(client), Wire(client.server.port)
 
     def claims(**changes: Any) -> dict[str, object]:

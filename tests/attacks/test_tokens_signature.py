@@ -100,7 +100,7 @@ def test_a_public_key_is_no_shared_secret(reader: AccessTokenReader) -> None:
     "secret", ["", "secret", "password", "changeme", "your-256-bit-secret", SECRET[:-1], SECRET * 2]
 )
 def test_another_secret_does_not_verify(clock: FrozenClock, secret: str) -> None:
-    """TOK-03."""
+    """TOK-03 (CWE-347)."""
     kid = shared().signing.kid
     reader = AccessTokenReader(shared().verification, issuer=ISSUER, audience="authsvc", clock=clock)
     reader.read(forge(header(alg="HS256", kid=kid), payload(), hs256(SECRET.encode())))
@@ -180,13 +180,13 @@ def test_a_signature_of_special_numbers(reader: AccessTokenReader, signature: by
 
 
 def test_a_signature_in_der(reader: AccessTokenReader) -> None:
-    """TOK-06."""
+    """TOK-06 (RFC 7518 §3.4)."""
     token = forge(header(), payload(), lambda message: ec_key().sign(message, ec.ECDSA(hashes.SHA256())))
     assert refuse(reader, token) == "bad_signature"
 
 
 def test_the_twin_of_a_signature_says_the_same(reader: AccessTokenReader) -> None:
-    """TOK-06: (r, n-s) is good ECDSA; what is kept about tokens goes by their `jti`."""
+    """TOK-06 (RFC 7519 §4.1.7): (r, n-s) is good ECDSA; what is kept about tokens goes by their `jti`."""
 
     def twin(message: bytes) -> bytes:
         signature = es256(message)
@@ -196,7 +196,7 @@ def test_the_twin_of_a_signature_says_the_same(reader: AccessTokenReader) -> Non
 
 
 def test_a_signature_that_is_missing_cut_or_anothers(reader: AccessTokenReader) -> None:
-    """TOK-07."""
+    """TOK-07 (CVE-2020-28042)."""
     other = forge(header(), payload(jti=str(UUID(int=9)))).rpartition(".")[2]
     for signature in ("", GOOD_SIGNATURE[:-1], GOOD_SIGNATURE[:-4], GOOD_SIGNATURE[4:], GOOD_SIGNATURE * 2, other):
         refuse(reader, f"{GOOD_HEADER}.{GOOD_PAYLOAD}.{signature}")

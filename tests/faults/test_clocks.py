@@ -61,7 +61,7 @@ def renew(client: Client) -> Renew:
 
 
 async def test_a_session_lives_as_long_as_the_service_says(client: Client, clock: FrozenClock, renew: Renew) -> None:
-    """DBF-15, SES-09."""
+    """DBF-15, SES-09 (ASVS 7.3.2)."""
     await make.user(client)
     pair = await make.tokens(client)
     for _step in range(3):
@@ -75,7 +75,7 @@ async def test_a_session_lives_as_long_as_the_service_says(client: Client, clock
 
 
 async def test_an_idle_session_ends_when_the_service_says(client: Client, clock: FrozenClock, renew: Renew) -> None:
-    """DBF-15."""
+    """DBF-15 (ASVS 7.3.1)."""
     await make.user(client)
     first, second = await make.tokens(client), await make.tokens(client)
     clock.advance(IDLE_SECONDS - 1)
@@ -87,7 +87,7 @@ async def test_an_idle_session_ends_when_the_service_says(client: Client, clock:
 async def test_what_was_ended_is_refused_everywhere_until_its_tokens_are_over(
     client: Client, other: Client, clock: FrozenClock
 ) -> None:
-    """DBF-15, TOB-PYPI26-1: an entry that is dropped too early lets the token in again."""
+    """DBF-15, TOB-PYPI26-1 (CWE-613, ASVS 7.4.1): an entry that is dropped too early lets the token in again."""
     await make.user(client)
     token = await make.access_token(client)
     assert (await other.get("/api/auth/verify", headers=make.bearer(token))).status == 204
@@ -104,7 +104,7 @@ async def test_what_was_ended_is_refused_everywhere_until_its_tokens_are_over(
 
 
 async def test_who_guessed_too_often_waits_as_long_as_the_service_says(client: Client, clock: FrozenClock) -> None:
-    """DBF-15."""
+    """DBF-15 (CWE-307)."""
     await make.user(client)
     body = {"email": make.EMAIL, "password": "not the password"}
     async with asyncio.timeout(60):

@@ -100,7 +100,7 @@ async def test_what_had_committed_is_answered_as_done(
 async def test_what_had_not_committed_is_503_leaves_nothing_behind_and_can_be_sent_again(
     act: Act, fallible: Fallible, proxied: ProxiedScene, log: io.StringIO
 ) -> None:
-    """DBF-01, DBF-14"""
+    """DBF-01, DBF-14 (ASVS 2.3.3)"""
     before = await counted(fallible, act.event)
     proxied.proxy.strike(Strike.CUT_BEFORE)
     await assert_unavailable(await act.ask(proxied))
@@ -122,7 +122,7 @@ async def test_a_session_that_ended_by_a_commit_whose_answer_was_lost_is_known_a
 async def test_where_nobody_says_what_became_of_it_it_is_503_and_a_repeat_shows_it(
     fallible: Fallible, proxied: ProxiedScene, log: io.StringIO
 ) -> None:
-    """DBF-14: the server goes away at that very moment, and for longer than the look-up takes."""
+    """DBF-14 (SQLSTATE 08007): the server goes away at that very moment, and for longer than the look-up takes."""
     proxied.proxy.strike(Strike.SWALLOW_ANSWER)
     asked = asyncio.ensure_future(register(proxied))  # noqa: TID251 - awaited below
     await until(lambda: asyncio.sleep(0, proxied.proxy.struck), 1)
@@ -136,7 +136,7 @@ async def test_where_nobody_says_what_became_of_it_it_is_503_and_a_repeat_shows_
 
 
 async def test_a_refresh_whose_answer_is_lost_yields_the_same_successor_again(proxied: ProxiedScene) -> None:
-    """REF-07: one statement, which is its own transaction: there is nothing to look up."""
+    """REF-07 (RFC 9700 §4.14.2): one statement, which is its own transaction: there is nothing to look up."""
     first = (await make.tokens(proxied.client))["refresh_token"]
     profile = await (await proxied.me()).json()
     # Of what is asked next only the renewed session's row has it.

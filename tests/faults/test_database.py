@@ -24,7 +24,7 @@ CUT = "select pg_terminate_backend(pid) from pg_stat_activity where application_
 async def test_while_the_database_is_down_it_is_503_and_after_that_as_before(
     end: Callable[[Server], None], fallible: Fallible, scene: Scene
 ) -> None:
-    """DBF-01, DBF-02, MET-06"""
+    """DBF-01, DBF-02, MET-06 (ASVS 16.5.2)"""
     await asyncio.to_thread(end, fallible.server)
     await scene.assert_unavailable()
     await asyncio.to_thread(fallible.server.start)
@@ -34,7 +34,7 @@ async def test_while_the_database_is_down_it_is_503_and_after_that_as_before(
 async def test_a_crash_of_the_server_forgets_what_the_limits_counted_and_nothing_else(
     fallible: Fallible, scene: Scene
 ) -> None:
-    """DOS-14: see docs/decisions/0011-limits.md."""
+    """DOS-14 (PostgreSQL documentation, CREATE TABLE, UNLOGGED): see docs/decisions/0011-limits.md."""
     counted = "select count(*) from attempts"
     assert await asyncio.to_thread(fallible.ask, counted) > 0
     await asyncio.to_thread(fallible.server.stop)
@@ -47,7 +47,7 @@ async def test_a_crash_of_the_server_forgets_what_the_limits_counted_and_nothing
 
 
 async def test_a_restart_under_load_costs_503s_and_no_other_answer(fallible: Fallible, scene: Scene) -> None:
-    """DBF-02"""
+    """DBF-02 (SQLSTATE 57P01, ASVS 16.5.2)"""
     statuses: Counter[int] = Counter()
     is_over = asyncio.Event()
 
@@ -68,7 +68,7 @@ async def test_a_restart_under_load_costs_503s_and_no_other_answer(fallible: Fal
 
 
 async def test_connections_that_were_cut_while_idle_are_made_anew(fallible: Fallible, scene: Scene) -> None:
-    """DBF-03"""
+    """DBF-03 (SQLSTATE 57P01)"""
     await asyncio.gather(*(scene.me() for _ in range(4)))
     await asyncio.to_thread(fallible.run, CUT)
     await scene.until_ready()
@@ -163,7 +163,7 @@ async def test_a_fault_is_503_for_everybody_at_once_and_ends_by_itself(
     scene: Scene,
     log: io.StringIO,
 ) -> None:
-    """DBF-04, DBF-06, DBF-09, DBF-13, DBF-17: three times as many requests as connections, and none is left hanging.
+    """DBF-04, DBF-06, DBF-09, DBF-13, DBF-17 (ASVS 16.5.2): of three times as many requests as connections none hangs.
 
     The log says which fault it is.
     """
@@ -212,7 +212,7 @@ def read_only(fallible: Fallible) -> Iterator[None]:
 async def test_a_primary_that_became_read_only_is_503_for_writes_until_it_is_one_again(
     fallible: Fallible, scene: Scene
 ) -> None:
-    """DBF-07: who only reads is served meanwhile."""
+    """DBF-07 (SQLSTATE 25006): who only reads is served meanwhile."""
     async with lasting(read_only, fallible):
         await assert_unavailable(await scene.register())
         await assert_unavailable(await scene.log_in())
@@ -223,7 +223,7 @@ async def test_a_primary_that_became_read_only_is_503_for_writes_until_it_is_one
 async def test_a_hash_that_cannot_be_renewed_is_503_and_renewed_by_the_next_login(
     fallible: Fallible, scene: Scene
 ) -> None:
-    """LGN-20: a login writes its session in any case, so that nobody is logged in where nothing can be written."""
+    """LGN-20 (SQLSTATE 25006): each login writes its session, so nobody is logged in where nothing can be written."""
     weak = argon2.PasswordHasher(1, 8, 1, type=argon2.Type.I).hash(make.PASSWORD)
     weaken = f"update users set password_hash = '{weak}'"  # noqa: S608 - a hash of this file
     await asyncio.to_thread(fallible.run, weaken)
@@ -238,7 +238,7 @@ async def test_a_hash_that_cannot_be_renewed_is_503_and_renewed_by_the_next_logi
     "lost", ["delete from sessions", "update sessions set counter = 1"], ids=["sessions", "counters"]
 )
 async def test_after_a_partial_restore_a_token_is_good_or_none(lost: str, fallible: Fallible, scene: Scene) -> None:
-    """DBF-19: a session that is not there, or is younger than its token, is no error, and no way in."""
+    """DBF-19 (CWE-613): a session that is not there, or is younger than its token, is no error, and no way in."""
     pair = await make.tokens(scene.client)
     for _renewal in range(3):
         body = {"refresh_token": pair["refresh_token"]}
@@ -260,7 +260,7 @@ async def test_a_connection_cut_within_a_transaction_leaves_nothing_behind(falli
 
 
 async def test_a_black_hole_within_a_transaction_is_503_too(fallible: Fallible, scene: Scene) -> None:
-    """DBF-13: neither the statement nor the rollback nor the return of the connection gets an answer."""
+    """DBF-13 (CWE-1088): neither the statement nor the rollback nor the return of the connection gets an answer."""
     async with asyncio.TaskGroup() as tasks, lasting(locked, fallible):
         asked = tasks.create_task(scene.register())
         await until(lambda: asyncio.to_thread(fallible.waiting), 1)

@@ -92,7 +92,7 @@ def standby(fallible: Fallible, tmp_path_factory: pytest.TempPathFactory) -> Ite
 async def test_where_the_address_follows_the_primary_a_fail_over_loses_nothing(
     standby: Standby, fallible: Fallible, proxied: ProxiedScene
 ) -> None:
-    """DBF-07: it meets the standby first, while that still follows and refuses each write."""
+    """DBF-07 (SQLSTATE 25006): it meets the standby first, while that still follows and refuses each write."""
     async with crowded(proxied) as crowd:
         await asyncio.to_thread(fallible.server.kill)
         proxied.proxy.socket = standby.socket
@@ -101,7 +101,7 @@ async def test_where_the_address_follows_the_primary_a_fail_over_loses_nothing(
 
 
 async def test_a_standby_refuses_an_unlogged_table_by_a_word_of_its_own(standby: Standby, fallible: Fallible) -> None:
-    """DBF-07, DBF-08: by its class that error could be a feature that nobody has."""
+    """DBF-07, DBF-08 (SQLSTATE 0A000): by its class that error could be a feature that nobody has."""
     url = f"postgresql://authsvc@/{fallible.name}?host={standby.sockets}"
     async with asyncio.timeout(PATIENCE_SECONDS):
         connection = await asyncpg.connect(url)
@@ -127,7 +127,7 @@ async def of_both(config: Config, standby: Standby, fallible: Fallible, clock: F
 async def test_where_the_url_names_both_servers_the_one_that_writes_is_found(
     standby: Standby, fallible: Fallible, of_both: Scene
 ) -> None:
-    """DBF-07: as docs/configuration.md says of `target_session_attrs`."""
+    """DBF-07 (SQLSTATE 25006): as docs/configuration.md says of `target_session_attrs`."""
     async with crowded(of_both) as crowd:
         await asyncio.to_thread(fallible.server.kill)
         await crowd.is_refused()

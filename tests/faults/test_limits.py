@@ -78,7 +78,7 @@ class TestFullQueue:
     async def test_who_found_the_queue_full_has_his_slot_again(
         self, fallible: Fallible, scene: Scene, gate: Gate
     ) -> None:
-        """LGN-11, DOS-01: nothing was compared. One hash fills the queue of large ones, behind the limits."""
+        """LGN-11, DOS-01 (ASVS 6.1.1): nothing was compared. One hash fills the queue of large ones, behind limits."""
         await asyncio.to_thread(fallible.run, f"update users set password_hash = '{LARGE}'")  # noqa: S608 - of this file
         first = asyncio.get_running_loop().create_task(guess(scene.client))
         await until(lambda: pending(scene.admin), 1)
@@ -90,7 +90,7 @@ class TestFullQueue:
 
 
 async def test_who_hung_up_has_not(fallible: Fallible, scene: Scene, gate: Gate) -> None:
-    """DOS-01: else he could have slots taken and given back without end, and no limit would ever stop him."""
+    """DOS-01 (CWE-307): else he could have slots taken and given back without end, and no limit would ever stop him."""
     client = scene.client
     first = asyncio.get_running_loop().create_task(guess(client, UNKNOWN))
     await until(lambda: pending(scene.admin), 1)
@@ -121,7 +121,7 @@ async def test_who_met_a_database_that_failed_has_his_slot_again(email: str, fal
 
 
 async def test_after_a_comparison_nothing_is_given_back(fallible: Fallible, scene: Scene) -> None:
-    """LGN-06: or who guesses would have as many as he likes while the failures cannot be written down."""
+    """LGN-06 (CWE-307): or who guesses would have as many as he likes while the failures cannot be written down."""
     with locked(fallible, "journal"):
         for _ in range(BURST):
             await assert_unavailable(await guess(scene.client))
@@ -131,7 +131,7 @@ async def test_after_a_comparison_nothing_is_given_back(fallible: Fallible, scen
 async def test_on_a_read_only_database_no_password_is_compared_that_could_not_be_counted(
     fallible: Fallible, scene: Scene
 ) -> None:
-    """LGN-06, DBF-07: AUTHSVC_LIMITS_UNAVAILABLE=pass is no way to guess without a limit, by the time of a 503."""
+    """LGN-06, DBF-07 (CWE-307): AUTHSVC_LIMITS_UNAVAILABLE=pass lets nobody guess without limit by a 503's time."""
     hashes = "authsvc_password_hash_duration_seconds_count"
 
     async def hashed() -> list[str]:

@@ -175,7 +175,7 @@ class TestPatientQueue:
 async def test_beyond_its_time_the_queue_refuses_without_a_wait(
     client: Client, gate: Gate, crowd: Crowd, token: str
 ) -> None:
-    """DOS-01: no hash ends while the gate is shut, and yet there is an answer. What needs no hash goes on."""
+    """DOS-01 (CWE-400): no hash ends while the gate is shut, and yet there is an answer. What needs no hash goes on."""
     refused = await full(client, crowd)
     await problem(refused, 503, "busy")
     assert int(refused.headers["Retry-After"]) >= 1

@@ -84,7 +84,7 @@ def assert_one_lineage_each(fallible: Fallible, devices: list[Device]) -> None:
 
 
 async def test_a_killed_database_logs_nobody_out_and_gives_nothing_twice(fallible: Fallible, scene: Scene) -> None:
-    """REF-06"""
+    """REF-06 (ASVS 2.3.3)"""
 
     async def ask(path: str, body: dict[str, str]) -> tuple[int, Any]:
         response = await scene.client.post(path, json=body)
@@ -131,7 +131,7 @@ def instances(fallible: Fallible, tmp_path: Path) -> Iterator[tuple[list[Running
 async def test_a_killed_instance_logs_nobody_out_and_gives_nothing_twice(
     fallible: Fallible, instances: tuple[list[Running], Callable[[int], None]]
 ) -> None:
-    """REF-06, REF-07: whose answer was lost asks again, here or at the other instance."""
+    """REF-06, REF-07 (ASVS 2.3.3): whose answer was lost asks again, here or at the other instance."""
     running, kill = instances
     urls = cycle([f"http://127.0.0.1:{each.settings['AUTHSVC_PORT']}" for each in running])
 

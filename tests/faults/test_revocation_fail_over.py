@@ -94,7 +94,7 @@ def execute(url: str, statement: str) -> None:
 async def test_a_failed_look_goes_on_and_after_a_restart_of_the_server_all_is_read_again(
     end: Callable[[embedded.Server], None], fallible: Fallible, switch: Switch, follower: Follower
 ) -> None:
-    """DBF-06: of a restart in order, the statistics know nothing."""
+    """DBF-06 (CWE-613): of a restart in order, the statistics know nothing."""
     await revoke(fallible.url.reveal(), FIRST)
     assert await follower.look()
     following = follower.revocations._next_transaction_id
@@ -162,7 +162,7 @@ def use_numbers_up_to(last: int, url: str) -> None:
 async def test_the_statement_runs_on_a_read_replica_and_the_service_believes_none_before_its_promotion(
     fallible: Fallible, switch: Switch, follower: Follower, standby: embedded.Server, log: io.StringIO
 ) -> None:
-    """SES-09, DBF-08: how far it is behind nobody knows. No look fails between the two primaries."""
+    """SES-09, DBF-08 (CWE-613): how far it is behind nobody knows. No look fails between the two primaries."""
     await revoke(fallible.url.reveal(), FIRST)
     replica = await asyncpg.connect(standby.url_of(fallible.name))
     try:
@@ -199,7 +199,7 @@ async def test_the_statement_runs_on_a_read_replica_and_the_service_believes_non
 async def test_with_a_standby_behind_the_address_nobody_is_let_in_by_what_it_says(
     config: Config, clock: FrozenClock, switch: Switch, serve: Serve, standby: embedded.Server
 ) -> None:
-    """SES-09: when what is known is too old, the database decides, and a standby is none."""
+    """SES-09 (CWE-613): when what is known is too old, the database decides, and a standby is none."""
     client: Client = await serve(await composed(config, clock))
     await make.user(client)
     token = make.bearer(await make.access_token(client))

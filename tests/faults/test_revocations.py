@@ -41,7 +41,7 @@ async def log_out(client: Client, token: str) -> None:
 async def test_when_what_is_known_is_too_old_the_database_decides(
     scene: Scene, other: Client, clock: FrozenClock
 ) -> None:
-    """SES-09: who logged out elsewhere has at most these seconds left."""
+    """SES-09 (CWE-613): who logged out elsewhere has at most these seconds left."""
     living = await make.access_token(scene.client)
     await log_out(other, scene.token)
     assert await status_of(other, scene.token) == 401, "where it happened, it is known at once"
@@ -74,7 +74,7 @@ async def test_when_the_database_cannot_decide_either_it_is_503_and_never_a_stal
 
 
 async def test_the_gauge_tells_how_old_the_knowledge_is(scene: Scene, clock: FrozenClock) -> None:
-    """ASVS 16.3.3: who watches it sees a stale yes coming."""
+    """ASVS 16.3.4: who watches it sees a stale yes coming."""
 
     async def age() -> float:
         text = await (await scene.admin.get("/metrics")).text()

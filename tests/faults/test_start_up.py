@@ -30,7 +30,7 @@ def stopped(fallible: Fallible) -> Fallible:
 async def test_started_before_its_database_it_serves_what_it_can_and_becomes_ready_later(
     stopped: Fallible, beginning: Scene
 ) -> None:
-    """DEP-16, DBF-06"""
+    """DEP-16, DBF-06 (ASVS 16.5.2)"""
     beginning.token = "not.a.token"
     assert await beginning.readiness() == (503, "database_unavailable")
     assert (await beginning.admin.get("/livez")).status == 200
@@ -53,7 +53,7 @@ async def test_before_its_migrations_it_is_not_ready_and_503_not_500(unmigrated:
 
 
 async def test_a_database_of_a_later_version_is_good_for_this_one(fallible: Fallible, beginning: Scene) -> None:
-    """DEP-06, DEP-19: the next version has migrated already, or this one was rolled back to."""
+    """DEP-06, DEP-19 (CWE-439): the next version has migrated already, or this one was rolled back to."""
     later = "insert into _yoyo_migration select 'x', '9999.later', applied_at_utc from _yoyo_migration limit 1"
     await asyncio.to_thread(fallible.run, later)
     assert await beginning.readiness() == (200, "ready")
@@ -94,7 +94,7 @@ FAULTS: dict[str, Callable[[Fallible], AbstractContextManager[None]]] = {
 async def test_a_start_into_a_fault_serves_says_which_it_is_and_recovers(
     word: str, fallible: Fallible, service: Service, serve: Serve, log: io.StringIO
 ) -> None:
-    """DEP-16, DBF-06, DBF-17"""
+    """DEP-16, DBF-06, DBF-17 (ASVS 16.3.4, 16.5.2)"""
     async with lasting(FAULTS[word], fallible):
         scene = Scene(await serve(service.public), await serve(service.admin))
         assert await scene.readiness() == (503, "database_unavailable")

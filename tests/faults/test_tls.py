@@ -133,7 +133,7 @@ async def is_encrypted(url: str) -> bool:
 
 
 async def test_the_right_server_is_spoken_to_encrypted(secured: Secured) -> None:
-    """DBF-16"""
+    """DBF-16 (ASVS 12.3.1)"""
     for parameters in (
         f"sslmode=verify-full&sslrootcert={secured.right}",
         f"sslmode=verify-ca&sslrootcert={secured.right}",
@@ -157,7 +157,10 @@ async def test_the_right_server_is_spoken_to_encrypted(secured: Secured) -> None
 async def test_another_server_is_never_spoken_to(
     host: str, authority: str, mode: str, secured: Secured, log: io.StringIO
 ) -> None:
-    """DBF-16: another authority, or a certificate for another host. With sslrootcert `require` verifies, too."""
+    """DBF-16 (CWE-295, ASVS 12.3.2): another authority, or a certificate for another host.
+
+    With sslrootcert `require` verifies, too.
+    """
     parameters = f"sslmode={mode}&sslrootcert={getattr(secured, authority)}"
     with pytest.raises(DatabaseUnavailable):
         await is_encrypted(secured.url(parameters, host=host))
@@ -165,7 +168,7 @@ async def test_another_server_is_never_spoken_to(
 
 
 async def test_a_server_without_tls_gets_no_clear_text(secured: Secured, log: io.StringIO) -> None:
-    """DBF-16: the driver's own default would fall back."""
+    """DBF-16 (CWE-319, ASVS 12.3.1): the driver's own default would fall back."""
     await asyncio.to_thread(secured.turn, "off")
     for parameters in (f"sslmode=verify-full&sslrootcert={secured.right}", "sslmode=require"):
         log.truncate(log.seek(0))

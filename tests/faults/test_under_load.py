@@ -154,7 +154,7 @@ def small_disk(fallible: Fallible, tmp_path_factory: pytest.TempPathFactory) -> 
 async def test_a_full_disk_is_503_for_who_writes_and_nothing_acknowledged_is_lost(
     small_disk: Path, proxied: ProxiedScene, log: io.StringIO
 ) -> None:
-    """DBF-12: who only reads is served, and once there is room everything goes on by itself."""
+    """DBF-12 (SQLSTATE 53100): who only reads is served, and once there is room everything goes on by itself."""
     ballast = small_disk / "ballast"
 
     def fill() -> None:

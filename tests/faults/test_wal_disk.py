@@ -62,7 +62,7 @@ def switch(fallible: Fallible) -> bool:
 async def test_a_full_disk_of_the_log_stops_the_server_and_loses_nothing_acknowledged(
     log_disk: Path, fallible: Fallible, proxied: ProxiedScene
 ) -> None:
-    """DBF-12 (ASVS 16.5.3): it panics, and comes back once there is room and somebody has started it."""
+    """DBF-12 (ASVS 16.5.2): it panics, and comes back once there is room and somebody has started it."""
     ballast = log_disk / "ballast"
 
     async def is_down() -> bool:

@@ -50,7 +50,7 @@ async def only_user(database: Database) -> UUID:
 async def test_a_session_that_was_being_opened_ends_with_the_others(
     act: Act, client: Client, database: Database, config: Config
 ) -> None:
-    """RST-19: whoever ends the sessions waits for the login first, and only then looks which there are."""
+    """RST-19 (CWE-362): whoever ends the sessions waits for the login first, and only then looks which there are."""
     await make.user(client)
     token = await make.access_token(client)
     subject, now = await only_user(database), FrozenClock().now()

@@ -140,7 +140,7 @@ async def test_a_disabled_account_has_no_session_whoever_logs_in_or_refreshes_me
 async def test_a_deleted_account_leaves_no_session_whoever_logs_in_or_refreshes_meanwhile(
     flows: Flows, accounts: Accounts
 ) -> None:
-    """SES-06 (ASVS 10.3.3)"""
+    """SES-06 (ASVS 7.4.2, CWE-367)"""
     logins: Counter[object] = Counter()
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)

@@ -86,7 +86,7 @@ async def weaken(flows: Flows, subject: UUID) -> None:
 async def test_whatever_is_done_at_once_on_one_account_ends_without_a_deadlock(
     flows: Flows, config: Config, log: io.StringIO
 ) -> None:
-    """DBF-10"""
+    """DBF-10 (CWE-833, SQLSTATE 40P01)"""
     users = Users(flows.database, config.sessions, flows.clock)
     change, delete = flows.change_password.change, flows.delete_user.delete
     sweep = Sweep(flows.database, config.sessions, config.journal, flows.clock)
@@ -122,7 +122,7 @@ async def test_whatever_is_done_at_once_on_one_account_ends_without_a_deadlock(
 
 
 async def test_two_imports_of_the_same_addresses_in_opposite_order_both_end(flows: Flows, log: io.StringIO) -> None:
-    """DBF-10: each inserts what the other is about to."""
+    """DBF-10 (CWE-833, SQLSTATE 40P01): each inserts what the other is about to."""
     load = ImportUsers(flows.database, flows.clock, SystemEntropy())
     for turn in range(4):
         rows = [Row(line, f"ada{turn}-{line}@example.com", HASH) for line in range(1_000)]

@@ -43,7 +43,7 @@ LOGINS, REAUTHENTICATIONS = (log_in, log_in_to_a_disabled_one), (change, delete)
 
 @pytest.mark.parametrize("fail", [*LOGINS, *REAUTHENTICATIONS])
 async def test_of_a_failure_at_the_same_moment_a_deleted_account_keeps_no_entry(fail: Fail, flows: Flows) -> None:
-    """SES-06 (ASVS 10.3.3): either it came before and is forgotten, or it is one about nobody, or it is none."""
+    """SES-06 (CWE-362): either it came before and is forgotten, or it is one about nobody, or it is none."""
     refusals: Counter[object] = Counter()
     for turn in range(ROUNDS):
         subject, email = await flows.open_account(turn)

@@ -313,7 +313,7 @@ async def world(
 @pytest.mark.lasting
 @pytest.mark.unlimited
 async def test_two_instances_answer_as_the_model_does(world: World, pytestconfig: pytest.Config) -> None:
-    """REF-01, REF-02, REF-04, REF-05, REF-08, REF-09, REF-10, SES-02, SES-04, SES-09 (RFC 9700, ASVS 10.4.5)"""
+    """REF-01, REF-02, REF-04, REF-05, REF-08, REF-09, REF-10, SES-02, SES-04, SES-09 (RFC 9700 §4.14.2, ASVS 10.4.5)"""
     asked = pytestconfig.getoption("--model-examples")
     profile = settings(
         max_examples=asked or 40,

@@ -35,7 +35,7 @@ async def test_two_refreshes_of_one_token_yield_one_successor(flows: Flows) -> N
 
 
 async def test_fifty_refreshes_of_one_token_yield_one_successor_over_http(client: Client) -> None:
-    """REF-03"""
+    """REF-03 (ASVS 2.3.4)"""
     await make.user(client)
     answer = await client.post("/api/auth/login", json={"email": make.EMAIL, "password": make.PASSWORD})
     token = (await answer.json())["refresh_token"]
@@ -53,7 +53,7 @@ async def test_fifty_refreshes_of_one_token_yield_one_successor_over_http(client
 
 
 async def test_a_retry_that_crosses_the_use_of_its_successor_never_forks_the_session(flows: Flows) -> None:
-    """REF-03, REF-04: the retry comes first and yields the same, or too late, and the session is over for both."""
+    """REF-03, REF-04 (RFC 9700 §4.14.2): the retry yields the same, or comes too late and ends the session for both."""
     outcomes: Counter[bool] = Counter()
     subject, _email = await flows.open_account()
     for turn in range(ROUNDS):
@@ -77,7 +77,7 @@ async def test_a_retry_that_crosses_the_use_of_its_successor_never_forks_the_ses
 
 @pytest.mark.parametrize("everywhere", [False, True])
 async def test_a_refresh_never_outlives_a_logout(everywhere: bool, flows: Flows) -> None:  # noqa: FBT001 - a parameter
-    """SES-02: whatever the refresh was given is dead, and every instance hears so for as long as it could be good."""
+    """SES-02 (CWE-613): all that it was given is dead, and every instance hears so for as long as it could be good."""
     outcomes: Counter[bool] = Counter()
     subject, _email = await flows.open_account()
     for turn in range(ROUNDS):
