@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address
 from types import MappingProxyType
 from typing import TypeAlias
@@ -32,8 +33,11 @@ def parse(text: str) -> Address | None:
     A port, brackets and a zone are left out; an IPv4 address in IPv6's clothes (`::ffff:192.0.2.1`) is an IPv4 address.
     """
     text = text.strip(" \t")
-    if len(text) > _MAX_LENGTH:
-        return None
+    return _parse(text) if len(text) <= _MAX_LENGTH else None
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Address | None:
     if match := _WITH_PORT.fullmatch(text):
         text = match[1] if match[1] is not None else match[2]
     try:

@@ -96,10 +96,9 @@ def origin_of(request: web.Request) -> Origin:
         origins.warn_of_ignored()
     client = client_address(request.remote, lines, origins.trusted)
     agent = request.headers.get(hdrs.USER_AGENT, "")[:MAX_AGENT_LENGTH]
-    printable = "".join(character if character.isprintable() else "?" for character in agent)
-    return Origin(
-        client.address, printable or None, origins.known_browser.read(request), partial(_is_connected, request)
-    )
+    if not agent.isprintable():
+        agent = "".join(character if character.isprintable() else "?" for character in agent)
+    return Origin(client.address, agent or None, origins.known_browser.read(request), partial(_is_connected, request))
 
 
 def _is_connected(request: web.Request) -> bool:

@@ -5,6 +5,7 @@ and let the last of two same names win.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -31,6 +32,9 @@ MAX_UNKNOWN_FIELDS = 10
 """How many are named in an answer."""
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+
+# NUL cannot be stored in PostgreSQL's text, and a lone surrogate not in UTF-8.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 T = TypeVar("T")
 
@@ -113,8 +117,7 @@ def _text(name: str, members: Mapping[str, object]) -> str:
     value = members[name]
     if not isinstance(value, str):
         raise _FaultError(FieldFault(name, "invalid_type", "This must be a text."))
-    # NUL cannot be stored in PostgreSQL's text, and a lone surrogate not in UTF-8.
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if _NO_TEXT.search(value):
         raise _FaultError(FieldFault(name, "invalid_characters", "This holds characters that no text can have."))
     return value
 
@@ -183,8 +186,11 @@ async def _body(request: web.Request, content_type: str, malformed: type[Invalid
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLarge
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        if request.content.is_eof():  # all of it came with the head, as nearly always: no clock need be set
             data = await request.read()
+        else:
+            async with asyncio.timeout(BODY_SECONDS):
+                data = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge from None
     except TimeoutError:
