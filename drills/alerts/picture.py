@@ -149,7 +149,7 @@ async def draw(path: Path, monitoring: Monitoring, outcome: Outcome) -> None:
         _name_faults(axes[0], outcome)
         axes[-1].set_xlabel("seconds since the beginning of the calm")
         axes[0].set_xlim(0, outcome.ended - outcome.began)
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.15)
 
 
 def _draw_panel(axis: Axes, panel: Panel, found: Mapping[Line, Points]) -> None:
