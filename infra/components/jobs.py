@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_gcp as gcp
-import pulumi_random
 
 from infra.components.database import DATABASE
+from infra.components.executions import last_run, token
 from infra.components.fingerprint import fingerprint
 from infra.components.secret_files import SecretFile, allow_reading
 from infra.settings import Backup
@@ -139,24 +139,15 @@ class Jobs(pulumi.ComponentResource):
             name,
             name=name,
             location=args.region,
-            run_execution_token=self._execution(name, template) if at_once else None,
+            run_execution_token=self._token(name, template) if at_once else None,
             template=template,
             deletion_protection=args.production,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*rights, *([after] if after else [])]),
         )
 
-    def _execution(self, name: str, template: gcp.cloudrunv2.JobTemplateArgs) -> pulumi.Output[str]:
-        """Return the suffix of the execution that a template is run in, once: of another template it is another.
-
-        By chance, since a name is taken for good: who goes back to an image of before would get that of its first run.
-        """
-        number = pulumi_random.RandomId(
-            f"{name}-execution",
-            byte_length=6,
-            keepers={"template": fingerprint(template)},
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return pulumi.Output.concat("m", number.hex)
+    def _token(self, job: str, template: gcp.cloudrunv2.JobTemplateArgs) -> pulumi.Output[str]:
+        last = last_run(job, self._args.project, self._args.region)
+        return fingerprint(template).apply(lambda of_all: token(of_all, last))
 
     def _schedule_sweep(self) -> None:
         args = self._args

@@ -1,8 +1,9 @@
 """What Google Cloud would answer: of each resource the outputs that others are made of, in their documented shape."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import grpc  # type: ignore[import-untyped]
 
 from infra.sizing import stack_file
 
@@ -18,6 +19,18 @@ SECRET_DATA = {
 }
 """What the secrets that people made hold, by name."""
 CERTIFICATE = stack_file.CERTIFICATE
+
+
+class RefusedError(grpc.RpcError):
+    """What the provider answers where a function of it fails; a program may catch what comes of it."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return what the engine makes of each."""
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        """Return what is wrong."""
+        return str(self)
 
 
 class Made(NamedTuple):
@@ -61,18 +74,18 @@ class Cloud:
                 return {"id": email, "emailAddress": email, "member": f"serviceAccount:{email}"}
             case "gcp:secretmanager/getSecretVersion:getSecretVersion":
                 return {"secret": arguments["secret"], "secretData": SECRET_DATA[arguments["secret"]] + "\n"}
+            case "gcp:cloudrunv2/getJob:getJob":
+                return self._existing_job(str(arguments["name"]))
         raise AssertionError(f"{token} is called, and tests/infra/cloud/cloud.py has no answer: add one.")
+
+    def _existing_job(self, name: str) -> dict[str, Any]:
+        # Nothing was made yet.
+        raise RefusedError(f"projects/{self.project}/locations/{self.region}/jobs/{name} not found")
 
     def _random_password(self, state: dict[str, Any]) -> dict[str, Any]:
         # Each password is another one, so that a test sees whose it is.
         result = f"{state['name']}-".ljust(int(state["length"]), "x")
         return {"result": result, "bcryptHash": "$2a$", "id": "none"}
-
-    def _random_id(self, state: dict[str, Any]) -> dict[str, Any]:
-        # Another one wherever its keepers are others, as a provider makes it anew.
-        length = int(state["byteLength"])
-        number = hashlib.sha256(str(sorted(state.get("keepers", {}).items())).encode()).hexdigest()[: 2 * length]
-        return {"hex": number, "dec": str(int(number, 16)), "id": number}
 
     def _sql_database_instance(self, state: dict[str, Any]) -> dict[str, Any]:
         name = state["name"]
@@ -175,7 +188,6 @@ class Cloud:
 
 _METHODS = {
     "random:index/randomPassword:RandomPassword": "random_password",
-    "random:index/randomId:RandomId": "random_id",
     "gcp:sql/databaseInstance:DatabaseInstance": "sql_database_instance",
     "gcp:alloydb/cluster:Cluster": "alloydb_cluster",
     "gcp:alloydb/instance:Instance": "alloydb_instance",
