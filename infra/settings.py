@@ -180,6 +180,9 @@ class Rollout(Section):
         default=None, description="revision that serves the rest, as `gcloud run revisions list` has it"
     )
     percent: int = Field(default=100, ge=0, le=100, description="share of the traffic for the newest revision")
+    image: str | None = Field(
+        default=None, description="image that this was decided for; written by infra.rollout, and held to authsvc:image"
+    )
 
 
 class Jobs(Section):
