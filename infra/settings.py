@@ -160,7 +160,7 @@ class Edge(Section):
 class Monitoring(Section):
     """Who is told."""
 
-    emails: list[Email] = Field(default=[], description="addresses that alerts go to")
+    emails: list[Email] = Field(default=[], description="addresses that alerts go to; without any there are none")
     pager_emails: list[Email] = Field(default=[], description="addresses that pages go to, of whoever wakes people")
     runbooks: Annotated[str, _matching(_URL, "must be the address of the folder docs/runbooks")] | None = Field(
         default=None, description="where docs/runbooks can be read: for the links in alerts"
@@ -171,6 +171,11 @@ class Monitoring(Section):
     objectives: bool = Field(
         default=False, description="service-level objectives of Google; only once the service has written its metrics"
     )
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody is told: else there are no alert policies, which Google bills by what they read."""
+        return bool(self.emails or self.pager_emails)
 
 
 class Rollout(Section):

@@ -78,7 +78,7 @@ def costs(settings: Settings, usage: Usage) -> dict[str, float]:
         "internet": usd("internet.data", gib / 2),
         "log": usd("logging.data", requests * _kib_of_log(settings) / 2**20),
         "metrics": usd("metrics.samples", samples / MILLION),
-        "alerts": _of_alerts(settings),
+        "alerts": _of_alerts(settings) if settings.monitoring.is_heard else 0,
         "schedules": usd("scheduler.job", 1 if settings.database.engine == "external" else 2),
         "secrets": usd("secret.version", SECRETS),
         "images": usd("registry.storage", KEPT_VERSIONS * IMAGE_GB),
