@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from infra.components.backup import DAY_SECONDS, SOFT_DELETE_SECONDS
-from infra.components.registry import KEPT_VERSIONS
+from infra.components.registry import KEPT_BUILDS
 from infra.components.sidecar import MEMORY_MIB, SCRAPE_INTERVAL, VCPU
 from infra.monitoring.cloud.alert_policies import alert_policies
 from infra.monitoring.cloud.expressions import groups, is_watched_from_outside
@@ -81,7 +81,7 @@ def costs(settings: Settings, usage: Usage) -> dict[str, float]:
         "alerts": _of_alerts(settings) if settings.monitoring.is_heard else 0,
         "schedules": usd("scheduler.job", 1 if settings.database.engine == "external" else 2),
         "secrets": usd("secret.version", SECRETS),
-        "images": usd("registry.storage", KEPT_VERSIONS * IMAGE_GB),
+        "images": usd("registry.storage", KEPT_BUILDS * IMAGE_GB),
     }
 
 
