@@ -161,7 +161,8 @@ class Cloud:
         return {"url": f"gs://{name}", "selfLink": f"https://www.googleapis.com/storage/v1/b/{name}", "id": name}
 
     def _global_address(self, state: dict[str, Any]) -> dict[str, Any]:
-        return {"address": "10.1.0.0" if state.get("addressType") == "INTERNAL" else "203.0.113.10"}
+        outside = "2001:db8::" if state.get("ipVersion") == "IPV6" else "203.0.113.10"
+        return {"address": "10.1.0.0" if state.get("addressType") == "INTERNAL" else outside}
 
     def _dns_authorization(self, state: dict[str, Any]) -> dict[str, Any]:
         record = {"name": f"_acme-challenge.{state['domain']}.", "type": "CNAME", "data": "1.authorize.example."}

@@ -134,7 +134,7 @@ def test_every_region_serves_and_all_of_them_are_behind_the_one_edge(name: str) 
     for backend in recording.of("compute/backendService:BackendService"):
         behind = {each["group"] for each in backend.inputs["backends"]}
         assert {each.inputs["region"] for each in groups if each.outputs["selfLink"] in behind} == regions
-    assert len(recording.of("compute/globalAddress:GlobalAddress")) == 2  # the edge's, and the range of the peering
+    assert len(recording.of("compute/globalAddress:GlobalAddress")) == 3  # the edge's two, and the range of the peering
     assert {each.inputs["region"] for each in recording.of("Subnetwork")} == regions
 
 
