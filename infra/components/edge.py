@@ -30,7 +30,7 @@ class EdgeArgs:
 
 
 class Edge(pulumi.ComponentResource):
-    """A load balancer with an address of each version, a certificate, limits, and the services of all regions behind it.
+    """A load balancer with two addresses, a certificate, limits, and the services of all regions behind it.
 
     The certificate is one of Certificate Manager, authorised by a record in the DNS: it can be had before the domain
     points here, so that a domain in use moves without an hour in which nobody gets in. The classic managed certificate

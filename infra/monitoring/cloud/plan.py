@@ -12,7 +12,9 @@ from infra.settings import Settings, SettingsError
 
 @dataclass(frozen=True)
 class Plan:
-    """Policies, none where nobody is told; dashboards by their UID, objectives, and whether the public URL is asked from outside.
+    """Policies, dashboards by their UID, objectives, and whether the public URL is asked from outside.
+
+    No policies where nobody is told: Google bills each.
 
     No objectives before the stack asks for them: Google refuses one of a metric that nobody has written yet, and the
     first update of a stack would end with that. A policy has a way to say that it comes later, an objective has none.

@@ -122,7 +122,9 @@ def test_a_migration_that_succeeded_is_not_run_again(monkeypatch: pytest.MonkeyP
     assert token_of() == first
 
 
-def test_a_migration_that_failed_is_run_again_by_an_update_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_failed_is_run_again_by_an_update_that_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first = token_of()
     ran(monkeypatch, first, "CONDITION_FAILED")
     second = token_of()
