@@ -63,8 +63,8 @@ def _of_service(settings: Settings) -> list[_Rule]:
         _Rule(
             settings.rollout.image not in (None, settings.image),
             "rollout.image is not authsvc:image: the share and the way back were decided for another version. Roll this"
-            " one out by python -m infra.rollout begin; or, for all of the traffic at once and no way back by one command,"
-            " run pulumi config rm authsvc:rollout first.",
+            " one out by python -m infra.rollout begin; or, for all of the traffic at once and no way back by one"
+            " command, run pulumi config rm authsvc:rollout first.",
         ),
     ]
 

@@ -8,7 +8,7 @@ import pulumi_gcp as gcp
 KEPT_BUILDS = 20
 """To go back one needs the images of some. What is younger than a month may be one that is going out."""
 VERSIONS_OF_A_BUILD = 3
-"""What docker pushes of one, and the registry counts: the index that the digest names, the image, and its provenance."""
+"""What docker pushes of one, and the registry counts: an index, whose digest is deployed, the image, its provenance."""
 MONTH = f"{30 * 24 * 3600}s"
 
 

@@ -20,8 +20,9 @@ IMAGE = (
 """Version 1.9.2 of July 2026; in September Google had published none after it.
 
 Scanners find CVE-2026-56854 in it, critical, of golang.org/x/crypto/ssh: a server of SSH may let in whom a rule about
-addresses should keep out. The sidecar is no such server, and nobody outside its instance reaches it. To look for a newer
-one: `gcloud artifacts docker tags list` and the name above without its digest; authsvc:monitoring.sidecarImage takes it.
+addresses should keep out. The sidecar is no such server, and nobody outside its instance reaches it. To look for a
+newer one: `gcloud artifacts docker tags list` and the name above without its digest. authsvc:monitoring.sidecarImage
+takes it.
 """
 CONFIGURATION = "/etc/rungmp/config.yaml"
 """Where it looks for its configuration."""
@@ -32,8 +33,9 @@ HEALTH_SECONDS = 30
 """Its /liveness takes five seconds on purpose."""
 VCPU = 0.25
 """A scrape of some hundred series every half minute takes a few milliseconds. More would stand idle, and what
-stands idle keeps the whole instance from reaching its CPU target. Cloud Run wants a whole vCPU of an instance with all
-its containers ("Total cpu < 1 is not supported with concurrency > 1"), not of each."""
+stands idle keeps the whole instance from reaching its CPU target. Of one
+container it may be a part of a vCPU, of all together it must be one or more:
+https://docs.cloud.google.com/run/docs/configuring/instances/cpu."""
 MEMORY_MIB = 256
 SCRAPE_INTERVAL = "30s"
 """Twice a minute: the shortest window of a rule is five minutes, and each sample costs."""
