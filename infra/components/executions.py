@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pulumi_gcp as gcp
 
-NOT_THERE = ("not found", "SERVICE_DISABLED")
-"""What the provider says of a job that was never made, and of a project that has had no job yet."""
+NOT_THERE = ("not found", "SERVICE_DISABLED", "has not been used in project")
+"""What the provider says of a job that was never made, and of a project whose API is not on yet."""
 
 
 @dataclass(frozen=True)

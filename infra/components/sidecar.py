@@ -33,9 +33,8 @@ HEALTH_SECONDS = 30
 """Its /liveness takes five seconds on purpose."""
 VCPU = 0.25
 """A scrape of some hundred series every half minute takes a few milliseconds. More would stand idle, and what
-stands idle keeps the whole instance from reaching its CPU target. Of one
-container it may be a part of a vCPU, of all together it must be one or more:
-https://docs.cloud.google.com/run/docs/configuring/instances/cpu."""
+stands idle keeps the whole instance from reaching its CPU target. Of one container it may be a part of a vCPU; all
+together must have one or more, https://docs.cloud.google.com/run/docs/configuring/instances/cpu."""
 MEMORY_MIB = 256
 SCRAPE_INTERVAL = "30s"
 """Twice a minute: the shortest window of a rule is five minutes, and each sample costs."""

@@ -155,6 +155,16 @@ def test_who_goes_back_to_an_image_of_before_migrates_with_it_anew(monkeypatch: 
     assert token_of() not in (first, second)
 
 
+def test_in_a_project_whose_api_is_not_on_yet_no_migration_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = token_of()
+
+    def off(_self: cloud.Cloud, _name: str) -> dict[str, object]:
+        raise cloud.RefusedError('googleapi: Error 403: Cloud Run Admin API … {"reason": "SERVICE_DISABLED"}')
+
+    monkeypatch.setattr(cloud.Cloud, "_existing_job", off)
+    assert token_of() == first
+
+
 def test_where_cloud_run_does_not_say_what_was_run_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     def down(_self: cloud.Cloud, _name: str) -> dict[str, object]:
         raise cloud.RefusedError("googleapi: Error 503: try again")
