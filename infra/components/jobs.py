@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.components.executions import last_run, token
+from infra.components.attempts import last_run, token
 from infra.components.exports import EXPORTS, Source
 from infra.components.fingerprint import fingerprint
 from infra.components.secret_files import SecretFile, allow_reading

@@ -76,11 +76,16 @@ class Cloud:
                 return {"secret": arguments["secret"], "secretData": SECRET_DATA[arguments["secret"]] + "\n"}
             case "gcp:cloudrunv2/getJob:getJob":
                 return self._existing_job(str(arguments["name"]))
+            case "gcp:cloudrunv2/getService:getService":
+                return self._existing_service(str(arguments["name"]))
         raise AssertionError(f"{token} is called, and tests/infra/cloud/cloud.py has no answer: add one.")
 
     def _existing_job(self, name: str) -> dict[str, Any]:
         # Nothing was made yet.
         raise RefusedError(f"projects/{self.project}/locations/{self.region}/jobs/{name} not found")
+
+    def _existing_service(self, name: str) -> dict[str, Any]:
+        raise RefusedError(f"projects/{self.project}/locations/{self.region}/services/{name} not found")
 
     def _random_password(self, state: dict[str, Any]) -> dict[str, Any]:
         # Each password is another one, so that a test sees whose it is.

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from infra.components.executions import Run, token
+from infra.components.attempts import Run, token
 from infra.components.jobs import Jobs, JobsArgs
 from infra.components.secret_files import SecretFile
 from tests.infra.cloud import cloud, stacks
