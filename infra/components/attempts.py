@@ -8,6 +8,7 @@ https://github.com/pulumi/pulumi/issues/21458. So Cloud Run is asked what became
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import pulumi_gcp as gcp
@@ -40,7 +41,7 @@ def last_run(job: str, project: str, location: str) -> Run | None:
     Raises:
         Exception: it gives no answer; what Pulumi raises is of no class of its own.
     """
-    found = _existing(lambda: gcp.cloudrunv2.get_job(name=job, project=project, location=location))
+    found = _existing(partial(gcp.cloudrunv2.get_job, name=job, project=project, location=location))
     if found is None or not found.latest_created_executions:
         return None
     # A job that was given a token is ready when that run has succeeded, and not before.
@@ -70,10 +71,8 @@ def last_revisions(service: str, project: str, locations: Iterable[str]) -> list
     Raises:
         Exception: as `last_run`.
     """
-    found = [
-        _existing(lambda region=region: gcp.cloudrunv2.get_service(name=service, project=project, location=region))
-        for region in locations
-    ]
+    ask = partial(gcp.cloudrunv2.get_service, name=service, project=project)
+    found = [_existing(partial(ask, location=region)) for region in locations]
     return [
         Revision(_last_part(each.latest_created_revision), each.latest_ready_revision == each.latest_created_revision)
         for each in found

@@ -202,19 +202,20 @@ class Edge(pulumi.ComponentResource):
     def _listen(self, version: str, *, https: pulumi.Output[str], redirect: pulumi.Output[str]) -> pulumi.Output[str]:
         """Take an address, and what comes to its two ports; return it."""
         name = self._name if version == "IPV4" else f"{self._name}-{version.lower()}"
-        address = gcp.compute.GlobalAddress(name, name=name, ip_version=version, opts=self._inside)
+        resource = gcp.compute.GlobalAddress(name, name=name, ip_version=version, opts=self._inside)
+        address: pulumi.Output[str] = resource.address
         for port, target in (("443", https), ("80", redirect)):
             gcp.compute.GlobalForwardingRule(
                 f"{name}-{port}",
                 name=f"{name}-{port}",
-                ip_address=address.address,
+                ip_address=address,
                 ip_protocol="TCP",
                 port_range=port,
                 load_balancing_scheme=_SCHEME,
                 target=target,
                 opts=self._inside,
             )
-        return address.address
+        return address
 
 
 def _outlier_detection() -> gcp.compute.BackendServiceOutlierDetectionArgs:

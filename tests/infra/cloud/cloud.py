@@ -21,7 +21,7 @@ SECRET_DATA = {
 CERTIFICATE = stack_file.CERTIFICATE
 
 
-class RefusedError(grpc.RpcError):
+class RefusedError(grpc.RpcError):  # type: ignore[misc]
     """What the provider answers where a function of it fails; a program may catch what comes of it."""
 
     def code(self) -> grpc.StatusCode:

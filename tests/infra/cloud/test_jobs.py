@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -111,7 +112,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, suffix: str, state: str) -> None:
     monkeypatch.setattr(cloud.Cloud, "_existing_job", lambda _self, name: {**job, "name": name})
 
 
-def token_of(overrides: dict[str, object] | None = None) -> str:
+def token_of(overrides: Mapping[str, object] | None = None) -> str:
     chosen = stacks.settings("dev", overrides)
     return str(stacks.recorded(chosen).one(JOB, "authsvc-migrate").inputs["runExecutionToken"])
 

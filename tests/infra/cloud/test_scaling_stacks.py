@@ -198,7 +198,11 @@ def test_alloydb_is_exported_on_a_schedule_into_the_bucket_in_the_other_region()
     assert asked["url"] == f"https://alloydb.googleapis.com/v1/{clusters()['PRIMARY'].outputs['name']}:export"
     assert (asked["body"]["database"], asked["body"]["sqlExportOptions"]) == ("postgres", {})
     assert asked["body"]["gcsDestination"]["uri"].startswith(f'${{"gs://{stack.outputs["backup_bucket"]}/authsvc-" + ')
-    assert stack.one("storage/bucket:Bucket").inputs["location"] == chosen.backup.region.upper() != cloud.REGION.upper()
+    assert (
+        stack.one("storage/bucket:Bucket").inputs["location"]
+        == str(chosen.backup.region).upper()
+        != cloud.REGION.upper()
+    )
     # Followed to its end: an error fails the workflow, which an alert is told of.
     ends = {each["condition"]: each.get("next") for each in steps["judge"]["switch"]}
     assert ends['${"error" in operation.body}'] == "failed"
