@@ -1,7 +1,8 @@
 """A new version gets a tag and none of the traffic, is checked, then takes it: `python -m infra.rollout --help`.
 
 It writes authsvc:image and authsvc:rollout of the stack and runs `pulumi up`, so that the stack file always says who
-serves what. Every migration suits the version before it, so that going back is a matter of traffic alone.
+serves what. Every migration suits the version before it, so that going back is a matter of traffic alone: and so only
+to the one before, which is why a `pulumi up` with an image that was not rolled out here is refused after a rollout.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ class State:
     percent: int
     stable: str | None
     newest: str | None
+    image: str
+    """Of the newest, whatever image the stack file has been given since."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,18 @@ class Change:
 
     percent: int
     stable: str
-    image: str | None = None
+    image: str
+
+    @property
+    def rollout(self) -> dict[str, Any]:
+        """The section of that name."""
+        return {"stable": self.stable, "percent": self.percent, "image": self.image}
 
     @property
     def settings(self) -> dict[str, str]:
         """By the path of the key."""
-        rollout = {f"{PROJECT}:rollout.stable": self.stable, f"{PROJECT}:rollout.percent": str(self.percent)}
-        return rollout | ({f"{PROJECT}:image": self.image} if self.image else {})
+        rollout = {f"{PROJECT}:rollout.{key}": str(value) for key, value in self.rollout.items()}
+        return {**rollout, f"{PROJECT}:image": self.image}
 
 
 def begin(state: State, image: str) -> Change:
@@ -73,7 +81,7 @@ def share(state: State, percent: int) -> Change:
     Raises:
         RolloutError: none is being rolled out.
     """
-    return Change(percent, _under_way(state))
+    return Change(percent, _under_way(state), state.image)
 
 
 def finish(state: State) -> Change:
@@ -82,7 +90,7 @@ def finish(state: State) -> Change:
     Raises:
         RolloutError: none is being rolled out.
     """
-    return Change(ALL, _under_way(state))
+    return Change(ALL, _under_way(state), state.image)
 
 
 def back(state: State) -> Change:
@@ -95,7 +103,7 @@ def back(state: State) -> Change:
         raise RolloutError("There is no other revision to go back to: authsvc:rollout.stable names none.")
     if state.percent == 0:
         raise RolloutError(f"{state.stable} serves everything already.")
-    return Change(0, state.stable)
+    return Change(0, state.stable, state.image)
 
 
 def _under_way(state: State) -> str:
@@ -121,9 +129,11 @@ class Stack:
 
     def state(self) -> State:
         """Return who serves what."""
-        rollout = self.config().get(f"{PROJECT}:rollout") or {}
-        stable = rollout.get("stable") or None
-        return State(int(rollout.get("percent", ALL)), stable, self.outputs().get("latest_revision"))
+        config = self.config()
+        rollout = config.get(f"{PROJECT}:rollout") or {}
+        image = rollout.get("image") or config.get(f"{PROJECT}:image") or ""
+        newest = self.outputs().get("latest_revision")
+        return State(int(rollout.get("percent", ALL)), rollout.get("stable") or None, newest, image)
 
     def apply(self, change: Change) -> None:
         """Write a change into the stack file, and update the stack.
@@ -131,10 +141,9 @@ class Stack:
         Raises:
             RolloutError: a stack with it cannot be built, and nothing was written; or Pulumi failed.
         """
-        rollout = {"stable": change.stable, "percent": change.percent}
-        changed = {**self.config(), f"{PROJECT}:rollout": rollout}
+        changed = {**self.config(), f"{PROJECT}:rollout": change.rollout, f"{PROJECT}:image": change.image}
         try:
-            Settings.read(self.name, changed | ({f"{PROJECT}:image": change.image} if change.image else {}))
+            Settings.read(self.name, changed)
         except SettingsError as error:
             raise RolloutError(str(error)) from None
         for key, value in change.settings.items():

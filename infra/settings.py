@@ -160,7 +160,7 @@ class Edge(Section):
 class Monitoring(Section):
     """Who is told."""
 
-    emails: list[Email] = Field(default=[], description="addresses that alerts go to")
+    emails: list[Email] = Field(default=[], description="addresses that alerts go to; without any there are none")
     pager_emails: list[Email] = Field(default=[], description="addresses that pages go to, of whoever wakes people")
     runbooks: Annotated[str, _matching(_URL, "must be the address of the folder docs/runbooks")] | None = Field(
         default=None, description="where docs/runbooks can be read: for the links in alerts"
@@ -172,6 +172,11 @@ class Monitoring(Section):
         default=False, description="service-level objectives of Google; only once the service has written its metrics"
     )
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody is told: else there are no alert policies, which Google bills by what they read."""
+        return bool(self.emails or self.pager_emails)
+
 
 class Rollout(Section):
     """How much of the traffic the newest revision gets."""
@@ -180,6 +185,9 @@ class Rollout(Section):
         default=None, description="revision that serves the rest, as `gcloud run revisions list` has it"
     )
     percent: int = Field(default=100, ge=0, le=100, description="share of the traffic for the newest revision")
+    image: str | None = Field(
+        default=None, description="image that this was decided for; written by infra.rollout, and held to authsvc:image"
+    )
 
 
 class Jobs(Section):

@@ -60,6 +60,12 @@ def _of_service(settings: Settings) -> list[_Rule]:
             settings.rollout.percent < 100 and settings.rollout.stable is None,  # noqa: PLR2004 - all of it
             "rollout.stable is missing: name the revision that serves the rest, or set rollout.percent to 100.",
         ),
+        _Rule(
+            settings.rollout.image not in (None, settings.image),
+            "rollout.image is not authsvc:image: the share and the way back were decided for another version. Roll this"
+            " one out by python -m infra.rollout begin; or, for all of the traffic at once and no way back by one"
+            " command, run pulumi config rm authsvc:rollout first.",
+        ),
     ]
 
 

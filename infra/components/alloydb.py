@@ -29,7 +29,7 @@ class AlloyDb(pulumi.ComponentResource):
 
     Attributes:
         instance_name: of the cluster.
-        service_account_email: whom an export by hand is written as.
+        service_account_email: whom an export is written as.
         service_password: of the service's role, secret; a migration makes the role with it.
         url: for the service, secret; through the pooler where there is one. Of both clusters, where there are two.
         owner_url: for migrations, secret; always past the pooler.

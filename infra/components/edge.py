@@ -14,6 +14,8 @@ from infra.components.service import CANDIDATE
 CANDIDATE_HEADER = "x-authsvc-candidate"
 """Header that leads to the newest revision, with the key; and in its answers, where it says that it was led there."""
 KEY_LENGTH = 32
+VERSIONS = ("IPV4", "IPV6")
+"""Two rules each, and five cost as much as one."""
 _SCHEME = "EXTERNAL_MANAGED"
 
 
@@ -28,14 +30,14 @@ class EdgeArgs:
 
 
 class Edge(pulumi.ComponentResource):
-    """A load balancer with an address, a certificate, limits, and the services of all regions behind it.
+    """A load balancer with two addresses, a certificate, limits, and the services of all regions behind it.
 
     The certificate is one of Certificate Manager, authorised by a record in the DNS: it can be had before the domain
     points here, so that a domain in use moves without an hour in which nobody gets in. The classic managed certificate
     is made only after that.
 
     Attributes:
-        address: the IPv4 address that the domain's A record has.
+        addresses: what the domain's records have: of IPv4 its A, of IPv6 its AAAA.
         dns_record: the records that the domain needs, for people.
         candidate_key: what the header that leads to the newest revision must say. Secret: nobody else tries what was
             not checked yet.
@@ -51,16 +53,22 @@ class Edge(pulumi.ComponentResource):
         self.candidate_key: pulumi.Output[str] = pulumi.Output.secret(key.result)
         policy = self._policy()
         url_map = self._url_map(self._backend(policy), self._backend(policy, tag=CANDIDATE))
-        address = gcp.compute.GlobalAddress(name, name=name, ip_version="IPV4", opts=self._inside)
         authorization = gcp.certificatemanager.DnsAuthorization(name, name=name, domain=args.domain, opts=self._inside)
-        self._listen(address, "443", self._https_proxy(url_map, self._certificate_map(authorization)).self_link)
-        self._listen(address, "80", self._redirect().self_link)
-        self.address: pulumi.Output[str] = address.address
+        https = self._https_proxy(url_map, self._certificate_map(authorization)).self_link
+        redirect = self._redirect().self_link
+        self.addresses: list[pulumi.Output[str]] = [
+            self._listen(version, https=https, redirect=redirect) for version in VERSIONS
+        ]
         proof = authorization.dns_resource_records[0]
         self.dns_record: pulumi.Output[str] = pulumi.Output.format(
-            "{0}. A {1}\n{2} {3} {4}", args.domain, address.address, proof.name, proof.type, proof.data
+            "{0}. A {1}\n{0}. AAAA {2}\n{3} {4} {5}",
+            args.domain,
+            *self.addresses,
+            proof.name,
+            proof.type,
+            proof.data,
         )
-        self.register_outputs({"address": self.address, "dns_record": self.dns_record})
+        self.register_outputs({"addresses": self.addresses, "dns_record": self.dns_record})
 
     def _policy(self) -> gcp.compute.SecurityPolicy:
         return gcp.compute.SecurityPolicy(
@@ -191,18 +199,23 @@ class Edge(pulumi.ComponentResource):
         )
         return gcp.compute.TargetHttpProxy(name, name=name, url_map=url_map.self_link, opts=self._inside)
 
-    def _listen(self, address: gcp.compute.GlobalAddress, port: str, target: pulumi.Output[str]) -> None:
-        name = f"{self._name}-{port}"
-        gcp.compute.GlobalForwardingRule(
-            name,
-            name=name,
-            ip_address=address.address,
-            ip_protocol="TCP",
-            port_range=port,
-            load_balancing_scheme=_SCHEME,
-            target=target,
-            opts=self._inside,
-        )
+    def _listen(self, version: str, *, https: pulumi.Output[str], redirect: pulumi.Output[str]) -> pulumi.Output[str]:
+        """Take an address, and what comes to its two ports; return it."""
+        name = self._name if version == "IPV4" else f"{self._name}-{version.lower()}"
+        resource = gcp.compute.GlobalAddress(name, name=name, ip_version=version, opts=self._inside)
+        address: pulumi.Output[str] = resource.address
+        for port, target in (("443", https), ("80", redirect)):
+            gcp.compute.GlobalForwardingRule(
+                f"{name}-{port}",
+                name=f"{name}-{port}",
+                ip_address=address,
+                ip_protocol="TCP",
+                port_range=port,
+                load_balancing_scheme=_SCHEME,
+                target=target,
+                opts=self._inside,
+            )
+        return address
 
 
 def _outlier_detection() -> gcp.compute.BackendServiceOutlierDetectionArgs:

@@ -3,28 +3,19 @@
 Each has an account of its own, and each schedule has one that may start that job and nothing else.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_gcp as gcp
-import pulumi_random
 
-from infra.components.database import DATABASE
+from infra.components.attempts import last_run, token
+from infra.components.exports import EXPORTS, Source
 from infra.components.fingerprint import fingerprint
 from infra.components.secret_files import SecretFile, allow_reading
 from infra.settings import Backup
 from infra.settings import Jobs as JobsSettings
 
-EXPORT_PERMISSIONS = (
-    "cloudsql.instances.export",
-    "cloudsql.instances.get",  # to see what became of it
-    "workflows.executions.create",
-)
-"""Of a role of its own: the least of Google's that may export may also see every user and every backup."""
-EXPORT_SECONDS = 6 * 3600
-"""For what follows an export to its end: an hour for each 100 GB or so."""
 MIGRATION_SECONDS = 900
 """Long enough for an index on a large table. One that is killed is rolled back."""
 SWEEP_SECONDS = 3600
@@ -67,8 +58,7 @@ class Jobs(pulumi.ComponentResource):
     Attributes:
         migration: it has succeeded when it is there; the service depends on it.
         sweep: run on a schedule.
-        export: the schedule of exports; None where the database is no instance of Cloud SQL. AlloyDB exports to no
-            bucket, its own backups are what it has; an external database is copied by whoever runs it.
+        export: the schedule of exports; None where the database is external: it is copied by whoever runs it.
     """
 
     def __init__(self, name: str, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -83,7 +73,7 @@ class Jobs(pulumi.ComponentResource):
         )
         self.sweep = self._job("sweep", ["sweep"], args.files, seconds=SWEEP_SECONDS, after=self.migration)
         self._schedule_sweep()
-        self.export = self._schedule_export() if args.engine == "cloud-sql" else None
+        self.export = self._schedule_export() if args.engine in EXPORTS else None
         self.register_outputs({})
 
     def _job(
@@ -139,24 +129,15 @@ class Jobs(pulumi.ComponentResource):
             name,
             name=name,
             location=args.region,
-            run_execution_token=self._execution(name, template) if at_once else None,
+            run_execution_token=self._token(name, template) if at_once else None,
             template=template,
             deletion_protection=args.production,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*rights, *([after] if after else [])]),
         )
 
-    def _execution(self, name: str, template: gcp.cloudrunv2.JobTemplateArgs) -> pulumi.Output[str]:
-        """Return the suffix of the execution that a template is run in, once: of another template it is another.
-
-        By chance, since a name is taken for good: who goes back to an image of before would get that of its first run.
-        """
-        number = pulumi_random.RandomId(
-            f"{name}-execution",
-            byte_length=6,
-            keepers={"template": fingerprint(template)},
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return pulumi.Output.concat("m", number.hex)
+    def _token(self, job: str, template: gcp.cloudrunv2.JobTemplateArgs) -> pulumi.Output[str]:
+        last = last_run(job, self._args.project, self._args.region)
+        return fingerprint(template).apply(lambda of_all: token(of_all, last))
 
     def _schedule_sweep(self) -> None:
         args = self._args
@@ -179,14 +160,14 @@ class Jobs(pulumi.ComponentResource):
         self._schedule("sweep", args.settings.sweep_schedule, uri, account, allowed)
 
     def _schedule_export(self) -> gcp.cloudscheduler.Job:
-        args = self._args
+        args, export = self._args, EXPORTS[self._args.engine]
         account = self._account("exporter", "Exports the database")
         role = gcp.projects.IAMCustomRole(
             f"{self._name}-exporter",
             role_id="authsvcExporter",
             title="authsvc: export the database",
-            description="Start an export of an instance of Cloud SQL and follow it, and nothing else",
-            permissions=list(EXPORT_PERMISSIONS),
+            description="Start an export of the database and follow it, and nothing else",
+            permissions=[*export.permissions, "workflows.executions.create"],
             opts=pulumi.ResourceOptions(parent=self),
         )
         allowed = gcp.projects.IAMMember(
@@ -197,10 +178,10 @@ class Jobs(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         source = pulumi.Output.all(args.database_instance, args.backup_bucket).apply(
-            lambda both: export_workflow(args.project, instance=both[0], bucket=both[1])
+            lambda both: export.program(Source(args.project, args.region, both[0]), bucket=both[1])
         )
-        # The request itself would do, but for the name: Cloud SQL writes no file that is there already, and a schedule
-        # cannot say which day it is. Nor would it hear that the export failed.
+        # The request itself would do, but for the name: nothing is written over a file that is there already, and a
+        # schedule cannot say which day it is. Nor would it hear that the export failed.
         workflow = gcp.workflows.Workflow(
             f"{self._name}-export",
             name=f"{self._name}-export",
@@ -248,29 +229,6 @@ class Jobs(pulumi.ComponentResource):
             display_name=display_name,
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-
-def export_workflow(project: str, *, instance: str, bucket: str) -> str:
-    """Return a program for Google's Workflows: export to a new file, and fail if the export does."""
-    now = 'text.replace_all(text.substring(time.format(sys.now()), 0, 19), ":", "")'
-    export = {
-        "call": "googleapis.sqladmin.v1.instances.export",
-        "args": {
-            "project": project,
-            "instance": instance,
-            "body": {
-                "exportContext": {
-                    "fileType": "SQL",
-                    "uri": f'${{"gs://{bucket}/authsvc-" + {now} + ".sql.gz"}}',
-                    "databases": [DATABASE],
-                    # On a machine of its own, which costs little and takes nothing from logins.
-                    "offload": True,
-                }
-            },
-            "connector_params": {"timeout": EXPORT_SECONDS},
-        },
-    }
-    return json.dumps({"main": {"steps": [{"export": export}]}}, indent=2)
 
 
 def _volume(file: SecretFile) -> gcp.cloudrunv2.JobTemplateTemplateVolumeArgs:

@@ -1,7 +1,8 @@
 """The rules of Cloud Armor: how often one address may ask, and how often it may try a password.
 
 The service has limits of its own, which know accounts, count over all regions, and are told to clients in headers.
-These stand before them, so that a flood from few addresses costs neither a hash nor an instance.
+These stand before them, so that a flood from few addresses costs neither a hash nor an instance. Google does not say
+that it counts an IPv6 /64 as one, so take it that whoever has one has many; the service counts it as one.
 """
 
 import re

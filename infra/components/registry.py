@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-# To go back one needs the images of some versions; what is younger than a month may be one that is going out.
-KEPT_VERSIONS = 20
+KEPT_BUILDS = 20
+"""To go back one needs the images of some. What is younger than a month may be one that is going out."""
+VERSIONS_OF_A_BUILD = 3
+"""What docker pushes of one, and the registry counts: an index, whose digest is deployed, the image, its provenance."""
 MONTH = f"{30 * 24 * 3600}s"
 
 
@@ -45,7 +47,7 @@ class Registry(pulumi.ComponentResource):
                     id="keep-the-newest",
                     action="KEEP",
                     most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
-                        keep_count=KEPT_VERSIONS
+                        keep_count=KEPT_BUILDS * VERSIONS_OF_A_BUILD
                     ),
                 ),
                 gcp.artifactregistry.RepositoryCleanupPolicyArgs(

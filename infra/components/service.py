@@ -8,6 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from authsvc.config import Config
+from infra.components.attempts import last_revisions, revision
 from infra.components.fingerprint import fingerprint
 from infra.components.secret_files import SecretFile, allow_reading
 from infra.components.sidecar import Sidecar
@@ -91,7 +92,9 @@ class Service(pulumi.ComponentResource):
             *(self._role(role, account) for role in ROLES),
         ]
         self.service_account_email: pulumi.Output[str] = account.email
-        self.latest_revision = revision_name(name, args.image, self._template(args.regions[0], account))
+        last = last_revisions(name, args.project, args.regions)
+        of_template = revision_name(name, args.image, self._template(args.regions[0], account))
+        self.latest_revision = of_template.apply(lambda of_all: revision(of_all, last))
         services = {region: self._service(region, account, rights) for region in args.regions}
         self.names: dict[str, pulumi.Output[str]] = {region: each.name for region, each in services.items()}
         self.url = pulumi.Output.from_input(args.public_url)

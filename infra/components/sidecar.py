@@ -17,7 +17,13 @@ IMAGE = (
     "us-docker.pkg.dev/cloud-ops-agents-artifacts/cloud-run-gmp-sidecar/cloud-run-gmp-sidecar"
     "@sha256:ff1fc68871118f1032a3ce17e2b0abd703292e883989d220244330ebdf522fd1"
 )
-"""Version 1.9.2 of July 2026. A newer one is a matter of authsvc:monitoring.sidecarImage."""
+"""Version 1.9.2 of July 2026; in September Google had published none after it.
+
+Scanners find CVE-2026-56854 in it, critical, of golang.org/x/crypto/ssh: a server of SSH may let in whom a rule about
+addresses should keep out. The sidecar is no such server, and nobody outside its instance reaches it. To look for a
+newer one: `gcloud artifacts docker tags list` and the name above without its digest. authsvc:monitoring.sidecarImage
+takes it.
+"""
 CONFIGURATION = "/etc/rungmp/config.yaml"
 """Where it looks for its configuration."""
 JOB = "authsvc"
@@ -27,7 +33,8 @@ HEALTH_SECONDS = 30
 """Its /liveness takes five seconds on purpose."""
 VCPU = 0.25
 """A scrape of some hundred series every half minute takes a few milliseconds. More would stand idle, and what
-stands idle keeps the whole instance from reaching its CPU target."""
+stands idle keeps the whole instance from reaching its CPU target. Of one container it may be a part of a vCPU; all
+together must have one or more, https://docs.cloud.google.com/run/docs/configuring/instances/cpu."""
 MEMORY_MIB = 256
 SCRAPE_INTERVAL = "30s"
 """Twice a minute: the shortest window of a rule is five minutes, and each sample costs."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pulumi_policy import ResourceValidationArgs, StackValidationArgs
+from pulumi_policy import PolicyResource, ResourceValidationArgs, StackValidationArgs
 from pulumi_policy.proxy import UnknownValueError
 
 from authsvc.config import settings as settings_of_the_service
@@ -21,6 +21,7 @@ DATABASE = "sql/databaseInstance:DatabaseInstance"
 ALLOYDB, ALLOYDB_CLUSTER = "alloydb/instance:Instance", "alloydb/cluster:Cluster"
 SERVICE, JOB = "cloudrunv2/service:Service", "cloudrunv2/job:Job"
 BUCKET = "storage/bucket:Bucket"
+WORKFLOW, SCHEDULE = "workflows/workflow:Workflow", "cloudscheduler/job:Job"
 
 PUBLIC_SERVICES = frozenset({"authsvc"})
 """Services that anybody may call: the one whose callers have no account at Google."""
@@ -258,14 +259,33 @@ def bucket_with_retention(args: ResourceValidationArgs) -> Iterator[str]:
 def bucket_in_another_region(args: StackValidationArgs) -> Iterator[tuple[str, str]]:
     """Exports are in another region than the database: name one in authsvc:backup.region."""
     data = {
-        str(at(each.props, "region")).lower()
-        for each in args.resources
-        if kind_of(each) == DATABASE and _is_primary(each.props)
+        str(at(each.props, "location" if kind_of(each) == ALLOYDB_CLUSTER else "region")).lower()
+        for each in _primaries(args)
     }
     for each in args.resources:
         location = str(at(each.props, "location")).lower()
         if kind_of(each) == BUCKET and location in data:
             yield each.urn, f"{each.name} is in {location}, and so is the database"
+
+
+@of_stacks
+def database_exported_on_a_schedule(args: StackValidationArgs) -> Iterator[tuple[str, str]]:
+    """What a service has in its database is exported on a schedule: a workflow that exports it, and what starts it.
+
+    The first update of a stack, which makes no service, needs none.
+    """
+    if not any(kind_of(each) == SERVICE for each in args.resources):
+        return
+    started = [str(at(each.props, "httpTarget.uri")) for each in args.resources if kind_of(each) == SCHEDULE]
+    sources = [
+        str(at(each.props, "sourceContents"))
+        for each in args.resources
+        if kind_of(each) == WORKFLOW and any(f"/{at(each.props, 'name')}/executions" in uri for uri in started)
+    ]
+    for each in _primaries(args):
+        name = str(at(each.props, "clusterId") or at(each.props, "name"))
+        if not any("export" in source and name in source for source in sources):
+            yield each.urn, f"no workflow that is started on a schedule exports {name}"
 
 
 @of_resources(SERVICE, production=True)
@@ -311,6 +331,16 @@ def firewall_closed_to_the_internet(args: ResourceValidationArgs) -> Iterator[st
     others = at(args.props, "sourceTags") or at(args.props, "sourceServiceAccounts")
     if allowing and ({"0.0.0.0/0", "::/0"} & set(ranges) or not (ranges or others)):
         yield f"sourceRanges is {', '.join(ranges) or 'everything'}"
+
+
+def _primaries(args: StackValidationArgs) -> list[PolicyResource]:
+    """Return what takes the writes: an instance of Cloud SQL, a cluster of AlloyDB."""
+    return [
+        each
+        for each in args.resources
+        if (kind_of(each) == DATABASE and _is_primary(each.props))
+        or (kind_of(each) == ALLOYDB_CLUSTER and at(each.props, "clusterType") != "SECONDARY")
+    ]
 
 
 def _is_primary(properties: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from infra.components.backup import DAY_SECONDS, SOFT_DELETE_SECONDS
-from infra.components.registry import KEPT_VERSIONS
+from infra.components.registry import KEPT_BUILDS
 from infra.components.sidecar import MEMORY_MIB, SCRAPE_INTERVAL, VCPU
 from infra.monitoring.cloud.alert_policies import alert_policies
 from infra.monitoring.cloud.expressions import groups, is_watched_from_outside
@@ -78,10 +78,10 @@ def costs(settings: Settings, usage: Usage) -> dict[str, float]:
         "internet": usd("internet.data", gib / 2),
         "log": usd("logging.data", requests * _kib_of_log(settings) / 2**20),
         "metrics": usd("metrics.samples", samples / MILLION),
-        "alerts": _of_alerts(settings),
-        "schedules": usd("scheduler.job", 2 if settings.database.engine == "cloud-sql" else 1),
+        "alerts": _of_alerts(settings) if settings.monitoring.is_heard else 0,
+        "schedules": usd("scheduler.job", 1 if settings.database.engine == "external" else 2),
         "secrets": usd("secret.version", SECRETS),
-        "images": usd("registry.storage", KEPT_VERSIONS * IMAGE_GB),
+        "images": usd("registry.storage", KEPT_BUILDS * IMAGE_GB),
     }
 
 
@@ -159,12 +159,12 @@ def _of_database(database: Database, usage: Usage) -> dict[str, float]:
 
 
 def _of_copies(settings: Settings, stored_gb: float) -> dict[str, float]:
-    engine = settings.database.engine
+    external = settings.database.engine == "external"
     # What the rule of the bucket deletes is kept for a week more.
     exports = settings.backup.retention_days + SOFT_DELETE_SECONDS / DAY_SECONDS
     return {
-        "backups": 0 if engine == "external" else usd("backup.storage", BACKUPS_OF_A_GB * stored_gb),
-        "exports": usd("export.storage", exports * EXPORT_OF_A_GB * stored_gb) if engine == "cloud-sql" else 0,
+        "backups": 0 if external else usd("backup.storage", BACKUPS_OF_A_GB * stored_gb),
+        "exports": 0 if external else usd("export.storage", exports * EXPORT_OF_A_GB * stored_gb),
     }
 
 

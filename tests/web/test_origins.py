@@ -41,6 +41,7 @@ def read(setting: str | None, *lines: str, peer: str | None = PEER) -> str | Non
         # Two: the second from the right.
         ("2", [f"{CLIENT}, 10.0.0.2"], CLIENT),
         ("cloud-run-load-balancer", [f"{LIAR}, {LIAR}, {CLIENT}, 198.51.100.1"], CLIENT),
+        ("cloud-run-load-balancer", [f"{LIAR}, 2001:db8:1:2::3, 2600:1901:0:1::"], "2001:db8:1:2::3"),
         ("2", [f"{LIAR}, {CLIENT}", "10.0.0.2"], CLIENT),
         ("2", [CLIENT], PEER),
         ("2", [f"{LIAR}, unknown, 10.0.0.2"], PEER),

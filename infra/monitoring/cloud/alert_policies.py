@@ -113,7 +113,7 @@ def _why_not(rule: Rules, settings: Settings, missing: dict[str, str]) -> str | 
 
 _WITHOUT = {
     "public": "with service.minInstances 0 there are no uptime checks, which would keep an instance awake",
-    "backup": "only Cloud SQL is exported by this stack",
+    "backup": "an external database is not exported by this stack",
 }
 
 

@@ -58,7 +58,7 @@ def groups(settings: Settings) -> dict[str, bool]:
         "run": True,
         "jobs": True,
         "public": is_watched_from_outside(settings),
-        "backup": cloud_sql,
+        "backup": database.engine != "external",
         "sql": cloud_sql,
         "replica": cloud_sql and bool(database.replica_region or database.read_replicas),
     }

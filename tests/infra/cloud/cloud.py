@@ -1,8 +1,9 @@
 """What Google Cloud would answer: of each resource the outputs that others are made of, in their documented shape."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import grpc  # type: ignore[import-untyped]
 
 from infra.sizing import stack_file
 
@@ -18,6 +19,18 @@ SECRET_DATA = {
 }
 """What the secrets that people made hold, by name."""
 CERTIFICATE = stack_file.CERTIFICATE
+
+
+class RefusedError(grpc.RpcError):  # type: ignore[misc]
+    """What the provider answers where a function of it fails; a program may catch what comes of it."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return what the engine makes of each."""
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        """Return what is wrong."""
+        return str(self)
 
 
 class Made(NamedTuple):
@@ -61,18 +74,23 @@ class Cloud:
                 return {"id": email, "emailAddress": email, "member": f"serviceAccount:{email}"}
             case "gcp:secretmanager/getSecretVersion:getSecretVersion":
                 return {"secret": arguments["secret"], "secretData": SECRET_DATA[arguments["secret"]] + "\n"}
+            case "gcp:cloudrunv2/getJob:getJob":
+                return self._existing_job(str(arguments["name"]))
+            case "gcp:cloudrunv2/getService:getService":
+                return self._existing_service(str(arguments["name"]))
         raise AssertionError(f"{token} is called, and tests/infra/cloud/cloud.py has no answer: add one.")
+
+    def _existing_job(self, name: str) -> dict[str, Any]:
+        # Nothing was made yet.
+        raise RefusedError(f"projects/{self.project}/locations/{self.region}/jobs/{name} not found")
+
+    def _existing_service(self, name: str) -> dict[str, Any]:
+        raise RefusedError(f"projects/{self.project}/locations/{self.region}/services/{name} not found")
 
     def _random_password(self, state: dict[str, Any]) -> dict[str, Any]:
         # Each password is another one, so that a test sees whose it is.
         result = f"{state['name']}-".ljust(int(state["length"]), "x")
         return {"result": result, "bcryptHash": "$2a$", "id": "none"}
-
-    def _random_id(self, state: dict[str, Any]) -> dict[str, Any]:
-        # Another one wherever its keepers are others, as a provider makes it anew.
-        length = int(state["byteLength"])
-        number = hashlib.sha256(str(sorted(state.get("keepers", {}).items())).encode()).hexdigest()[: 2 * length]
-        return {"hex": number, "dec": str(int(number, 16)), "id": number}
 
     def _sql_database_instance(self, state: dict[str, Any]) -> dict[str, Any]:
         name = state["name"]
@@ -148,7 +166,8 @@ class Cloud:
         return {"url": f"gs://{name}", "selfLink": f"https://www.googleapis.com/storage/v1/b/{name}", "id": name}
 
     def _global_address(self, state: dict[str, Any]) -> dict[str, Any]:
-        return {"address": "10.1.0.0" if state.get("addressType") == "INTERNAL" else "203.0.113.10"}
+        outside = "2001:db8::" if state.get("ipVersion") == "IPV6" else "203.0.113.10"
+        return {"address": "10.1.0.0" if state.get("addressType") == "INTERNAL" else outside}
 
     def _dns_authorization(self, state: dict[str, Any]) -> dict[str, Any]:
         record = {"name": f"_acme-challenge.{state['domain']}.", "type": "CNAME", "data": "1.authorize.example."}
@@ -175,7 +194,6 @@ class Cloud:
 
 _METHODS = {
     "random:index/randomPassword:RandomPassword": "random_password",
-    "random:index/randomId:RandomId": "random_id",
     "gcp:sql/databaseInstance:DatabaseInstance": "sql_database_instance",
     "gcp:alloydb/cluster:Cluster": "alloydb_cluster",
     "gcp:alloydb/instance:Instance": "alloydb_instance",

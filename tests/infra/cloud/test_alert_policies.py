@@ -17,7 +17,9 @@ from infra.monitoring.cloud.documentation import LIMIT, SUBJECT_LIMIT, content, 
 from infra.monitoring.cloud.expressions import from_cloud, rule_files
 from infra.monitoring.rules import each_rule, metrics, write
 from infra.settings import SettingsError
+from tests.infra.cloud.cloud import CERTIFICATE
 from tests.infra.cloud.watched import EXTERNAL, dev, prod, substituted
+from tests.infra.cloud.watched import PROD as PROD_SECTIONS
 from tests.infra.conftest import Promtool
 
 FILES = rule_files()
@@ -109,7 +111,7 @@ def test_a_policy_reads_nothing_but_what_there_is(policy: AlertPolicy) -> None:
         assert (
             name == "up"
             or {name, base} & CATALOGUE
-            or re.match(r"(run|monitoring|cloudsql|workflows)_googleapis_com:\w+$", name)
+            or re.match(r"(run|monitoring|cloudsql|alloydb|workflows)_googleapis_com:\w+$", name)
         )
 
 
@@ -199,6 +201,14 @@ def test_a_database_that_is_not_cloud_sql_has_no_alerts_of_cloud_sql() -> None:
     made = alert_policies(prod(database=EXTERNAL))
     assert not [policy.key for policy in made.policies if "cloudsql" in policy.query]
     assert made.left_out.keys() == {"BackupTooOld"}
+
+
+def test_of_alloydb_too_an_export_that_is_missing_is_told() -> None:
+    of_alloydb = {"engine": "alloydb", "caCertificate": CERTIFICATE}
+    made = alert_policies(prod(database=PROD_SECTIONS["authsvc:database"] | of_alloydb))
+    (policy,) = (each for each in made.policies if each.alert_rule == "BackupTooOld")
+    assert not made.left_out
+    assert "alloydb_googleapis_com:instance_cpu_average_utilization" in policy.query
 
 
 @pytest.mark.parametrize(

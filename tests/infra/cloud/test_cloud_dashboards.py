@@ -59,7 +59,7 @@ def test_every_query_parses_and_asks_for_what_there_is(board: dict[str, Any]) ->
         assert not re.search(r"\$[a-z_{]", query), f"a variable of Grafana: {query}"
         for name in metrics(query):
             base = re.sub(r"_(bucket|count|sum)$", "", name)
-            google = re.match(r"(run|monitoring|cloudsql|workflows)_googleapis_com:\w+$", name)
+            google = re.match(r"(run|monitoring|cloudsql|alloydb|workflows)_googleapis_com:\w+$", name)
             assert name == "up" or {name, base} & CATALOGUE or google, name
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from infra.capacity import main
 from infra.components.sidecar import MEMORY_MIB, VCPU
-from infra.monitoring.cloud.alert_policies import alert_policies
+from infra.monitoring.cloud.plan import plan
 from infra.settings import Settings
 from infra.sizing import costs as module
 from infra.sizing import document, prices, stack_file
@@ -43,7 +43,8 @@ def test_what_is_counted_is_what_a_stack_registers(stack: Recording) -> None:
     settings = stacks.settings("prod" if stack.of("SecurityPolicy") else "dev")
     schedules = len(stack.of("cloudscheduler/job:Job"))
     assert costs(settings, BUSY)["schedules"] == pytest.approx(schedules * 0.1)
-    assert len(stack.of("AlertPolicy")) == len(alert_policies(settings).policies)
+    assert len(stack.of("AlertPolicy")) == len(plan(settings).alerts.policies)
+    assert bool(stack.of("AlertPolicy")) == bool(costs(settings, BUSY)["alerts"])
     for policy in stack.of("SecurityPolicy"):
         assert len(policy.inputs["rules"]) == EDGE_RULES
     assert len(stack.of("UptimeCheckConfig")) in (0, CHECKS)

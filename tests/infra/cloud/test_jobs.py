@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 import pytest
 
+from infra.components.attempts import Run, token
 from infra.components.jobs import Jobs, JobsArgs
 from infra.components.secret_files import SecretFile
 from tests.infra.cloud import cloud, stacks
-from tests.infra.cloud.conftest import Recorded
 from tests.infra.cloud.container import mounted, template_of
 from tests.infra.cloud.recording import Recording, Registered, record
 
@@ -16,6 +17,8 @@ SERVICE, JOB = "cloudrunv2/service:Service", "cloudrunv2/job:Job"
 ACCOUNT, SCHEDULE = "serviceaccount/account:Account", "cloudscheduler/job:Job"
 GRANTS = ("projects/iAMMember:IAMMember", "cloudrunv2/jobIamMember:JobIamMember")
 SECRET = "secretmanager/secretIamMember:SecretIamMember"
+
+TEMPLATE = "0123abcd" * 8
 
 SERVICE_SECRETS = {"signing-keys", "refresh-secret", "database-url", "database-ca", "run-monitoring"}
 OWNER_SECRETS = {"owner-url", "database-ca"}
@@ -91,27 +94,92 @@ def test_the_migration_has_succeeded_before_a_revision_starts(stack: Recording) 
     assert template["containers"][0]["image"] == template_of(stack.one(SERVICE))["containers"][0]["image"]
 
 
-def test_a_migration_runs_again_where_anything_of_it_changes_and_only_then(recorded: Recorded) -> None:
-    def token(overrides: dict[str, object] | None = None) -> str:
-        return str(recorded("dev", overrides).one(JOB, "authsvc-migrate").inputs["runExecutionToken"])
-
-    first = token()
-    assert first == token({"authsvc:rollout": {"percent": 0, "stable": "authsvc-old"}})
-    assert first != token({"authsvc:image": f"europe-west1-docker.pkg.dev/p/authsvc/authsvc@sha256:{'89' * 32}"})
+def test_a_migration_runs_again_where_anything_of_it_changes_and_only_then() -> None:
+    first = token_of()
+    assert first == token_of({"authsvc:rollout": {"percent": 0, "stable": "authsvc-old"}})
+    assert first != token_of({"authsvc:image": f"europe-west1-docker.pkg.dev/p/authsvc/authsvc@sha256:{'89' * 32}"})
     # What it reads: the role of the service is made as the settings say.
-    assert first != token({"authsvc:service": {"settings": {"AUTHSVC_DATABASE_STATEMENT_SECONDS": "4"}}})
+    assert first != token_of({"authsvc:service": {"settings": {"AUTHSVC_DATABASE_STATEMENT_SECONDS": "4"}}})
     assert re.fullmatch(r"[a-z][a-z0-9-]*", first)
     assert len("authsvc-migrate") + len(first) < 63
 
 
-def test_another_password_of_the_role_is_set_by_another_migration(monkeypatch: pytest.MonkeyPatch) -> None:
-    def token() -> str:
-        return str(stacks.recorded(stacks.settings("dev")).one(JOB, "authsvc-migrate").inputs["runExecutionToken"])
+def ran(monkeypatch: pytest.MonkeyPatch, suffix: str, state: str) -> None:
+    """Let Cloud Run have run the migration last in an execution of that name."""
+    execution = {"name": f"authsvc-migrate-{suffix}", "createTime": "2026-01-01T00:00:00Z", "completionTime": ""}
+    condition = {"type": "Ready", "state": state}
+    job = {"name": "authsvc-migrate", "latestCreatedExecutions": [execution], "terminalConditions": [condition]}
+    monkeypatch.setattr(cloud.Cloud, "_existing_job", lambda _self, name: {**job, "name": name})
 
-    first = token()
+
+def token_of(overrides: Mapping[str, object] | None = None) -> str:
+    chosen = stacks.settings("dev", overrides)
+    return str(stacks.recorded(chosen).one(JOB, "authsvc-migrate").inputs["runExecutionToken"])
+
+
+def test_a_migration_that_succeeded_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = token_of()
+    ran(monkeypatch, first, "CONDITION_SUCCEEDED")
+    assert token_of() == first
+
+
+def test_a_migration_that_failed_is_run_again_by_an_update_that_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = token_of()
+    ran(monkeypatch, first, "CONDITION_FAILED")
+    second = token_of()
+    assert second != first
+    ran(monkeypatch, second, "CONDITION_SUCCEEDED")
+    assert token_of() == second
+
+
+def test_each_run_that_did_not_end_well_is_followed_by_another_until_one_does() -> None:
+    seen = [token(TEMPLATE, None)]
+    for _ in range(5):
+        again = token(TEMPLATE, Run(seen[-1], succeeded=False))
+        assert again not in seen
+        assert again == token(TEMPLATE, Run(seen[-1], succeeded=False)), "a preview says what the update does"
+        seen.append(again)
+    assert token(TEMPLATE, Run(seen[-1], succeeded=True)) == seen[-1]
+    # By hand, with `gcloud run jobs execute`, which may have been of any template.
+    assert token(TEMPLATE, Run("x7k2p", succeeded=True)).startswith("m0123abcd-")
+
+
+def test_who_goes_back_to_an_image_of_before_migrates_with_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = token_of()
+    other = {"authsvc:image": f"europe-west1-docker.pkg.dev/p/authsvc/authsvc@sha256:{'89' * 32}"}
+    ran(monkeypatch, first, "CONDITION_SUCCEEDED")
+    second = token_of(other)
+    assert second != first
+    ran(monkeypatch, second, "CONDITION_SUCCEEDED")
+    assert token_of() not in (first, second)
+
+
+def test_in_a_project_whose_api_is_not_on_yet_no_migration_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = token_of()
+
+    def off(_self: cloud.Cloud, _name: str) -> dict[str, object]:
+        raise cloud.RefusedError('googleapi: Error 403: Cloud Run Admin API … {"reason": "SERVICE_DISABLED"}')
+
+    monkeypatch.setattr(cloud.Cloud, "_existing_job", off)
+    assert token_of() == first
+
+
+def test_where_cloud_run_does_not_say_what_was_run_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(_self: cloud.Cloud, _name: str) -> dict[str, object]:
+        raise cloud.RefusedError("googleapi: Error 503: try again")
+
+    monkeypatch.setattr(cloud.Cloud, "_existing_job", down)
+    with pytest.raises(Exception, match="503"):
+        token_of()
+
+
+def test_another_password_of_the_role_is_set_by_another_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = token_of()
     number = {"version": "2", "name": "projects/1/secrets/x/versions/2", "enabled": True}
     monkeypatch.setattr(cloud.Cloud, "_secret_version", lambda _self, _state: number)
-    assert first != token()
+    assert first != token_of()
 
 
 def test_the_sweep_is_started_on_its_schedule_by_an_account_that_may_start_it(stack: Recording) -> None:

@@ -29,7 +29,7 @@ from infra.sizing import stack_file
 from tests.conftest import Client
 from tests.infra.cloud import stacks
 from tests.infra.cloud.recording import record
-from tests.infra.cloud.watched import dev, prod
+from tests.infra.cloud.watched import DEV, dev, prod
 
 Inputs = list[tuple[str, dict[str, Any]]]
 POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
@@ -156,9 +156,19 @@ async def test_the_service_gives_what_the_checks_look_for(client: Client) -> Non
 def test_what_scales_to_zero_is_not_kept_awake_by_checks() -> None:
     made = registered(dev())
     assert not of(made, UPTIME)
+
+
+def test_where_nobody_is_told_there_is_no_policy_and_a_rule_that_is_wrong_is_refused_all_the_same() -> None:
+    made = registered(dev())
     assert not of(made, CHANNEL)
-    assert of(made, POLICY)
-    assert all(inputs["notificationChannels"] == [] for inputs in of(made, POLICY))
+    assert not of(made, POLICY)
+    assert of(made, DASHBOARD)
+    with pytest.raises(SettingsError, match="is no PromQL"):
+        plan(dev(), {"rules.yml": {"groups": [{"name": "g", "rules": [{"alert": "A", "expr": "sum("}]}]}})
+    heard = Settings.read("dev", {**DEV, "authsvc:monitoring": {"pagerEmails": ["pager@example.com"]}})
+    policies = of(registered(heard), POLICY)
+    assert policies
+    assert all(len(inputs["notificationChannels"]) == 1 for inputs in policies)
 
 
 def test_objectives_are_those_of_the_file_that_count_requests(made: Inputs) -> None:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 DATABASE, BUCKET = "sql/databaseInstance:DatabaseInstance", "storage/bucket:Bucket"
 ALLOYDB, CLUSTER = "alloydb/instance:Instance", "alloydb/cluster:Cluster"
 SERVICE, JOB = "cloudrunv2/service:Service", "cloudrunv2/job:Job"
+WORKFLOW, SCHEDULE = "workflows/workflow:Workflow", "cloudscheduler/job:Job"
 FIREWALL, MEMBER = "compute/firewall:Firewall", "projects/iAMMember:IAMMember"
 IMAGE = "europe-docker.pkg.dev/p/r/authsvc@sha256:" + "0" * 64
 CONTAINER = {"image": IMAGE, "envs": [{"name": "AUTHSVC_JWT_KEYS_FILE", "value": "/secrets/keys.json"}]}
@@ -59,6 +60,11 @@ GOOD: dict[str, dict[str, Any]] = {
         "uniformBucketLevelAccess": True,
         "retentionPolicy": {"retentionPeriod": "604800"},
     },
+    WORKFLOW: {
+        "name": "nightly",
+        "sourceContents": '{"call": "googleapis.sqladmin.v1.instances.export", "x": "authsvc"}',
+    },
+    SCHEDULE: {"httpTarget": {"uri": "https://x/workflows/nightly/executions"}},
     MEMBER: {"role": "roles/logging.logWriter", "member": "serviceAccount:x@y"},
     "cloudrunv2/serviceIamMember:ServiceIamMember": {
         "name": "authsvc",
@@ -158,6 +164,9 @@ PLANTED: list[tuple[str, str, str, Any]] = [
     ("bucket-with-retention", BUCKET, "retentionPolicy.retentionPeriod", "3600"),
     ("bucket-with-retention", BUCKET, "versioning", {"enabled": True}),
     ("bucket-in-another-region", BUCKET, "location", cloud.REGION.upper()),
+    ("database-exported-on-a-schedule", WORKFLOW, "sourceContents", "{}"),
+    ("database-exported-on-a-schedule", WORKFLOW, "name", "hourly"),
+    ("database-exported-on-a-schedule", SCHEDULE, "httpTarget.uri", "https://x/jobs/sweep:run"),
     ("service-behind-the-edge", SERVICE, "ingress", "INGRESS_TRAFFIC_ALL"),
     ("service-behind-the-edge", SERVICE, "ingress", None),
     ("edge-with-cloud-armor", "compute/backendService:BackendService", "securityPolicy", None),
@@ -178,6 +187,7 @@ IN_PRODUCTION = {
     "database-in-two-zones",
     "bucket-with-retention",
     "bucket-in-another-region",
+    "database-exported-on-a-schedule",
     "service-behind-the-edge",
     "edge-with-cloud-armor",
 }
@@ -210,6 +220,17 @@ def test_a_policy_says_what_breaks_it(policy: str, kind: str, path: str, value: 
     assert {each.mandatory for each in found} == {policy not in ADVISORY}
     trial = {each.policy for each in judged.violations(resources, {"authsvc:production": "false"})}
     assert (policy in trial) == (policy not in IN_PRODUCTION)
+
+
+def test_the_same_is_asked_of_alloydb() -> None:
+    cluster = GOOD[CLUSTER] | {"clusterId": "users", "clusterType": "PRIMARY", "location": "europe-west3"}
+    inputs = {kind: values for kind, values in GOOD.items() if kind != DATABASE} | {CLUSTER: cluster}
+    found = {each.policy for each in judged.violations(registered(kind, values) for kind, values in inputs.items())}
+    assert found >= {"bucket-in-another-region", "database-exported-on-a-schedule"}
+    # Before there is a service, there is nothing in it.
+    del inputs[SERVICE]
+    found = {each.policy for each in judged.violations(registered(kind, values) for kind, values in inputs.items())}
+    assert "database-exported-on-a-schedule" not in found
 
 
 def test_each_policy_has_a_name_a_sentence_and_something_that_breaks_it() -> None:

@@ -16,43 +16,45 @@ from infra import candidate, rollout
 from infra.candidate import Candidate, Probe
 from infra.components.edge import CANDIDATE_HEADER
 from infra.rollout import ALL, Change, RolloutError, State
+from infra.settings import Settings, SettingsError
 from tests.cli.conftest import CREDENTIALS
 from tests.conftest import Client
 from tests.infra.cloud import stacks
 
 OLD, NEW = "authsvc-00000000-aaaaaaaa", "authsvc-01234567-bbbbbbbb"
+SERVING = f"europe-west1-docker.pkg.dev/my-company-auth/authsvc/authsvc@sha256:{'67' * 32}"
 IMAGE = f"europe-west1-docker.pkg.dev/my-company-auth/authsvc/authsvc@sha256:{'89' * 32}"
 KEY = "k" * 32
 
 
 def test_a_new_version_begins_without_traffic_beside_the_one_that_serves() -> None:
-    assert rollout.begin(State(ALL, None, OLD), IMAGE) == Change(0, OLD, IMAGE)
-    assert rollout.begin(State(ALL, "authsvc-before", OLD), IMAGE) == Change(0, OLD, IMAGE)
+    assert rollout.begin(State(ALL, None, OLD, SERVING), IMAGE) == Change(0, OLD, IMAGE)
+    assert rollout.begin(State(ALL, "authsvc-before", OLD, SERVING), IMAGE) == Change(0, OLD, IMAGE)
 
 
 def test_after_going_back_the_next_one_begins_beside_what_serves_and_not_beside_what_was_left() -> None:
-    assert rollout.begin(State(0, OLD, NEW), IMAGE) == Change(0, OLD, IMAGE)
+    assert rollout.begin(State(0, OLD, NEW, SERVING), IMAGE) == Change(0, OLD, IMAGE)
 
 
 def test_the_steps_in_order_and_back_from_each_of_them() -> None:
-    state = State(0, OLD, NEW)
-    assert rollout.share(state, 10) == Change(10, OLD)
-    assert rollout.finish(State(10, OLD, NEW)) == Change(ALL, OLD)
+    state = State(0, OLD, NEW, IMAGE)
+    assert rollout.share(state, 10) == Change(10, OLD, IMAGE)
+    assert rollout.finish(State(10, OLD, NEW, IMAGE)) == Change(ALL, OLD, IMAGE)
     for percent in (1, 10, 99, ALL):
-        assert rollout.back(State(percent, OLD, NEW)) == Change(0, OLD)
+        assert rollout.back(State(percent, OLD, NEW, IMAGE)) == Change(0, OLD, IMAGE)
 
 
 @pytest.mark.parametrize(
     "decide, fault",
     [
-        (lambda: rollout.begin(State(10, OLD, NEW), IMAGE), "has 10 % of the traffic: run finish or back first"),
-        (lambda: rollout.begin(State(ALL, None, None), IMAGE), "No revision serves yet"),
-        (lambda: rollout.share(State(ALL, OLD, NEW), 10), "run begin first"),
-        (lambda: rollout.share(State(0, None, NEW), 10), "run begin first"),
-        (lambda: rollout.finish(State(ALL, None, NEW)), "run begin first"),
-        (lambda: rollout.back(State(ALL, None, NEW)), "no other revision"),
-        (lambda: rollout.back(State(ALL, NEW, NEW)), "no other revision"),
-        (lambda: rollout.back(State(0, OLD, NEW)), f"{OLD} serves everything already"),
+        (lambda: rollout.begin(State(10, OLD, NEW, IMAGE), IMAGE), "has 10 % of the traffic: run finish or back first"),
+        (lambda: rollout.begin(State(ALL, None, None, IMAGE), IMAGE), "No revision serves yet"),
+        (lambda: rollout.share(State(ALL, OLD, NEW, IMAGE), 10), "run begin first"),
+        (lambda: rollout.share(State(0, None, NEW, IMAGE), 10), "run begin first"),
+        (lambda: rollout.finish(State(ALL, None, NEW, IMAGE)), "run begin first"),
+        (lambda: rollout.back(State(ALL, None, NEW, IMAGE)), "no other revision"),
+        (lambda: rollout.back(State(ALL, NEW, NEW, IMAGE)), "no other revision"),
+        (lambda: rollout.back(State(0, OLD, NEW, IMAGE)), f"{OLD} serves everything already"),
     ],
 )
 def test_a_step_that_makes_no_sense_now_is_refused(decide: Any, fault: str) -> None:
@@ -203,8 +205,11 @@ class Folder:
 
     @property
     def rollout(self) -> dict[str, Any]:
-        config = yaml.safe_load((self.path / "config.yaml").read_text())
-        return {**config["authsvc:rollout"], "image": config["authsvc:image"]}
+        return dict(yaml.safe_load((self.path / "config.yaml").read_text())["authsvc:rollout"])
+
+    @property
+    def image(self) -> str:
+        return str(yaml.safe_load((self.path / "config.yaml").read_text())["authsvc:image"])
 
     @property
     def ups(self) -> int:
@@ -233,11 +238,29 @@ def test_back_is_one_command_and_does_not_ask_the_newest(folder: Folder) -> None
     config = yaml.safe_load((folder.path / "config.yaml").read_text())
     config["authsvc:rollout"] = {"stable": OLD, "percent": 100}
     (folder.path / "config.yaml").write_text(yaml.safe_dump(config))
-    image = folder.rollout["image"]
+    image = folder.image
     done = call(str(folder.path), "back")
     assert (done.exit_code, done.output) == (0, f"{OLD} has all of the traffic.\n")
-    assert folder.rollout == {"stable": OLD, "percent": 0, "image": image}
+    assert (folder.rollout, folder.image) == ({"stable": OLD, "percent": 0, "image": image}, image)
     assert folder.ups == 1
+
+
+def test_an_image_that_was_pushed_meanwhile_is_not_what_goes_back(folder: Folder) -> None:
+    config = yaml.safe_load((folder.path / "config.yaml").read_text())
+    config |= {"authsvc:rollout": {"stable": OLD, "percent": 10, "image": IMAGE}, "authsvc:image": SERVING}
+    (folder.path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert call(str(folder.path), "back").exit_code == 0
+    assert (folder.rollout, folder.image) == ({"stable": OLD, "percent": 0, "image": IMAGE}, IMAGE)
+
+
+def test_after_a_rollout_a_plain_update_with_another_image_is_refused(folder: Folder) -> None:
+    call(str(folder.path), "begin", IMAGE)
+    config = yaml.safe_load((folder.path / "config.yaml").read_text())
+    Settings.read("dev", config)
+    with pytest.raises(SettingsError, match="decided for another version"):
+        Settings.read("dev", {**config, "authsvc:image": SERVING})
+    config.pop("authsvc:rollout")
+    Settings.read("dev", {**config, "authsvc:image": SERVING})
 
 
 def test_begin_moves_no_traffic_and_says_how_to_go_on_where_the_newest_is_ill(folder: Folder) -> None:
@@ -245,7 +268,7 @@ def test_begin_moves_no_traffic_and_says_how_to_go_on_where_the_newest_is_ill(fo
     assert done.exit_code == 1
     assert f"{NEW} is not fit to serve:\n  http://127.0.0.1:1 does not answer" in done.output
     assert "To go back: python -m infra.rollout" in done.output
-    assert folder.rollout == {"stable": NEW, "percent": 0, "image": IMAGE}
+    assert (folder.rollout, folder.image) == ({"stable": NEW, "percent": 0, "image": IMAGE}, IMAGE)
 
 
 def test_what_is_ill_gets_no_share(folder: Folder) -> None:

@@ -1,5 +1,6 @@
 """The stacks beyond one database or one region: private, by TLS, backed up elsewhere, behind the one edge."""
 
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -133,7 +134,7 @@ def test_every_region_serves_and_all_of_them_are_behind_the_one_edge(name: str) 
     for backend in recording.of("compute/backendService:BackendService"):
         behind = {each["group"] for each in backend.inputs["backends"]}
         assert {each.inputs["region"] for each in groups if each.outputs["selfLink"] in behind} == regions
-    assert len(recording.of("compute/globalAddress:GlobalAddress")) == 2  # the edge's, and the range of the peering
+    assert len(recording.of("compute/globalAddress:GlobalAddress")) == 3  # the edge's two, and the range of the peering
     assert {each.inputs["region"] for each in recording.of("Subnetwork")} == regions
 
 
@@ -181,6 +182,40 @@ def test_the_account_that_alloydb_exports_as_is_made_before_it_is_let_into_the_b
     # A question to Google is asked as the update begins, when its API is not on yet.
     empty = stacks.recorded(settings_of("alloydb", {"authsvc:image": None}))
     assert not empty.invokes
+
+
+def test_alloydb_is_exported_on_a_schedule_into_the_bucket_in_the_other_region() -> None:
+    stack, chosen = recorded("alloydb"), settings_of("alloydb")
+    schedule = stack.one("cloudscheduler/job:Job", "authsvc-export")
+    assert schedule.inputs["schedule"] == chosen.backup.schedule
+    assert schedule.inputs["httpTarget"]["uri"].endswith("/authsvc-export/executions")
+    steps = {
+        name: step
+        for each in json.loads(stack.one("workflows/workflow:Workflow").inputs["sourceContents"])["main"]["steps"]
+        for name, step in each.items()
+    }
+    asked = steps["export"]["args"]
+    assert asked["url"] == f"https://alloydb.googleapis.com/v1/{clusters()['PRIMARY'].outputs['name']}:export"
+    assert (asked["body"]["database"], asked["body"]["sqlExportOptions"]) == ("postgres", {})
+    assert asked["body"]["gcsDestination"]["uri"].startswith(f'${{"gs://{stack.outputs["backup_bucket"]}/authsvc-" + ')
+    assert (
+        stack.one("storage/bucket:Bucket").inputs["location"]
+        == str(chosen.backup.region).upper()
+        != cloud.REGION.upper()
+    )
+    # Followed to its end: an error fails the workflow, which an alert is told of.
+    ends = {each["condition"]: each.get("next") for each in steps["judge"]["switch"]}
+    assert ends['${"error" in operation.body}'] == "failed"
+    assert "raise" in steps["failed"]
+    jumps = [*ends.values(), *(step.get("next") for step in steps.values())]
+    assert {each for each in jumps if each} <= steps.keys()
+    role = stack.one("projects/iAMCustomRole:IAMCustomRole", "authsvc-exporter")
+    assert set(role.inputs["permissions"]) == {
+        "alloydb.clusters.export",
+        "alloydb.clusters.get",
+        "alloydb.operations.get",
+        "workflows.executions.create",
+    }
 
 
 def test_each_instance_of_alloydb_is_private_and_by_tls_alone() -> None:

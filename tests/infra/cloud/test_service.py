@@ -14,6 +14,7 @@ from authsvc import embedded
 from authsvc.app import Service
 from authsvc.config import Config, settings
 from infra import budgets, environment
+from infra.components.attempts import Revision, revision
 from infra.components.service import CONTAINER, traffic
 from infra.components.sidecar import CONFIGURATION, HEALTH_PORT, JOB
 from infra.environment import service_config
@@ -21,7 +22,7 @@ from infra.settings import Rollout, SettingsError
 from tests.cli.conftest import run
 from tests.conftest import SIGNING_KEYS
 from tests.faults.test_tls import Authority
-from tests.infra.cloud import stacks
+from tests.infra.cloud import cloud, stacks
 from tests.infra.cloud.conftest import Recorded
 from tests.infra.cloud.container import (
     DOCKERFILE,
@@ -291,6 +292,43 @@ def test_the_revision_is_named_after_the_image_and_all_that_makes_the_template(r
     names = [first, *(name(each) for each in others)]
     assert len(set(names)) == len(names)
     assert name({"authsvc:rollout": {"percent": 0, "stable": "authsvc-old"}}) == first, "traffic is no part of it"
+
+
+def test_a_revision_that_did_not_come_up_is_made_again_under_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same name Cloud Run would make no other, though what was missing is there now, such as a secret."""
+
+    def name() -> str:
+        recording = stacks.recorded(stacks.settings("dev"))
+        made = str(template_of(recording.one(SERVICE))["revision"])
+        assert recording.outputs["latest_revision"] == made
+        return made
+
+    def last(created: str, ready: str) -> None:
+        path = "projects/p/locations/europe-west1/services/authsvc/revisions/"
+        state = {"latestCreatedRevision": path + created, "latestReadyRevision": ready and path + ready}
+        monkeypatch.setattr(cloud.Cloud, "_existing_service", lambda _self, name: {**state, "name": name})
+
+    first = name()
+    last(first, first)
+    assert name() == first
+    last("authsvc-01234567-00000000", "")
+    assert name() == first, "that one was of another template"
+    last(first, "authsvc-01234567-00000000")
+    second = name()
+    assert re.fullmatch(rf"{first}-[0-9a-f]{{4}}", second)
+    last(second, "authsvc-01234567-00000000")
+    third = name()
+    assert third not in (first, second)
+    last(third, third)
+    assert name() == third
+
+
+def test_a_revision_that_failed_in_one_region_is_made_again_in_all_of_them() -> None:
+    assert revision("a", [Revision("a", ready=True), Revision("a", ready=False)]).startswith("a-")
+    assert revision("a", [Revision("a-1", ready=True), Revision("a-1", ready=True)]) == "a-1"
+    # A region that is new has none.
+    assert revision("a", [Revision("a-1", ready=True)]) == "a-1"
+    assert revision("a", []) == "a"
 
 
 @pytest.mark.parametrize(
