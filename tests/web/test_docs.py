@@ -59,6 +59,13 @@ async def test_static_files_are_kept_for_ever_under_the_address_that_the_pages_g
     }
 
 
+@pytest.mark.parametrize("query", ["", "?v=", "?v=0123456789abcdef", "?x=1"])
+async def test_under_the_address_of_another_version_a_static_file_is_not_kept(client: Client, query: str) -> None:
+    """While a version rolls out, a page of the new one may have its files from an instance of the old one."""
+    response = await client.get(f"/static/app.css{query}")
+    assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
+
+
 @pytest.mark.parametrize("path", ["/static/", "/static/..%2fapp.css", "/static/../routes.py", "/static/app.js.map"])
 async def test_nothing_else_is_served_as_a_static_file(client: Client, path: str) -> None:
     assert (await client.get(path)).status == 404

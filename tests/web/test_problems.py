@@ -100,7 +100,7 @@ def _look_at(response: ClientResponse, *, secure: bool) -> None:
     # Neither falls back to default-src; object-src does (ASVS 3.4.3).
     assert {"frame-ancestors 'none'", "base-uri 'none'"} <= set(csp.split("; "))
     assert "unsafe" not in csp
-    kept = response.url.path.startswith(("/static/", "/.well-known/"))
+    kept = response.url.path.startswith("/.well-known/")
     assert headers["Cache-Control"].startswith("public, max-age=" if kept else "no-store")
     assert len(headers.getall("X-Request-Id")) == 1
 
