@@ -190,7 +190,7 @@ class StaleForm(Forbidden):
     """The form's token is missing, old or not this browser's."""
 
     code = "stale_form"
-    detail = "This page was open for too long, or cookies are off. Please send it again."
+    detail = "This page was open for too long, or cookies are off. Nothing was done: please try again."
 
 
 class AccountDisabled(Forbidden):

@@ -21,11 +21,14 @@ _ONE_YEAR = 31_536_000
 
 @dataclass(frozen=True)
 class Page:
-    """What every template needs. With `signed_in` there is a button to log out, which needs `form_token`."""
+    """What every template needs. With `signed_in` there is a button to log out, which needs `form_token`.
+
+    None: nobody looked who is asking, and the header leads to the account, or else to the login.
+    """
 
     template: ClassVar[str]
     title: str
-    signed_in: bool = field(default=False, kw_only=True)
+    signed_in: bool | None = field(default=False, kw_only=True)
     form_token: str = field(default="", kw_only=True)
 
 
@@ -129,6 +132,7 @@ class ProblemPage(Page):
     """A refusal, for a person."""
 
     template: ClassVar[str] = "problem.html"
+    signed_in: bool | None = None
     status: int
     heading: str
     detail: str
@@ -140,6 +144,7 @@ class DocsPage(Page):
     """The API's reference, rendered here from the OpenAPI document."""
 
     template: ClassVar[str] = "docs.html"
+    signed_in: bool | None = None
     document: Mapping[str, Any]
 
 
