@@ -49,6 +49,12 @@ async def test_the_document_is_of_openapi_3_1_and_names_this_service(
     assert document["components"]["securitySchemes"]["cookie"]["name"] == "__Host-access_token"
 
 
+async def test_what_the_document_marks_as_code_is_code_on_the_page(client: Client) -> None:
+    page = await (await client.get("/api/docs")).text()
+    assert "<code>RateLimit-Policy</code> That limit: <code>q</code> are granted" in page
+    assert "`" not in page
+
+
 async def test_every_example_of_the_reference_is_understood(client: Client) -> None:
     """With a token where it asks for one. The refresh token and the session of two examples do not exist."""
     page = await (await client.get("/api/docs")).text()
