@@ -92,7 +92,8 @@ def _look_at(response: ClientResponse, *, secure: bool) -> None:
     assert headers.get("Strict-Transport-Security") == ("max-age=31536000; includeSubDomains" if secure else None)
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == "no-referrer"
+    is_page = response.content_type == "text/html"
+    assert headers.getall("Referrer-Policy") == ["same-origin" if is_page else "no-referrer"]
     assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert headers.getall("Server") == ["authsvc"]
     csp = headers["Content-Security-Policy"]
