@@ -12,8 +12,7 @@ DEV_READY := $(VENV)/.dev-ready
 INFRA_READY := $(VENV)/.infra-ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKS := requirements
-# How many tests run at once; `auto`: one a core. One more than there are cores keeps them busy while tests wait.
-# One more than there are cores: a quarter of the time a worker waits for a process that it started.
+# How many tests run at once: one more than there are cores, since a worker waits a quarter of its time for others.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml

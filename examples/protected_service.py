@@ -1,6 +1,7 @@
 """A service of yours that knows who is asking: it verifies authsvc's tokens with the published keys.
 
-Run `make run` in one shell and this file in another, log in with the printed curl line, and:
+Run `make run` in one shell and `.venv/bin/python examples/protected_service.py` in another, log in with the
+printed curl line, and:
 
     curl -i http://127.0.0.1:8081/hello -H "Authorization: Bearer $ACCESS_TOKEN"
 """

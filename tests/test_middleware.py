@@ -207,6 +207,22 @@ async def test_another_audience_is_for_another_service(token: str, guarded: Guar
     assert await status(await guarded(audience="another"), token) == 401
 
 
+async def test_why_a_token_was_refused_is_in_the_log_of_the_service_alone(
+    token: str, guarded: Guarded, config: Config, clock: FrozenClock, log: io.StringIO
+) -> None:
+    """A wrong audience, a key that nobody knows: else whoever sets a service up sees 401 and no word."""
+    for client, refused, reason in (
+        (await guarded(audience="another"), token, "wrong_issuer_or_audience"),
+        (await guarded(), strangers(config, clock, 1)[0], "unknown_key"),
+        (await guarded(), "x", "not_a_jws"),
+    ):
+        answer = await client.get("/who", headers=make.bearer(refused))
+        assert (answer.status, reason in await answer.text()) == (401, False)
+        lines = [json.loads(line) for line in log.getvalue().splitlines() if '"access_token_refused"' in line]
+        assert lines[-1]["reason"] == reason
+    assert len(lines) == 3
+
+
 async def test_a_storm_of_unknown_keys_fetches_no_more_than_once_an_interval(
     token: str, relay: Relay, guarded: Guarded, config: Config, clock: FrozenClock
 ) -> None:

@@ -83,7 +83,8 @@ def dev_command() -> None:
     with dev.environment(os.environ) as environ:
         config = _config(environ)
         migrations.apply(config.database.url)
-        run(config, on_ready=lambda: click.echo(dev.welcome(config.http.public_url)))
+        lent = dev.lent(os.environ, environ)
+        run(config, on_ready=lambda: click.echo(dev.welcome(config.http.public_url, lent)))
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """What `authsvc dev` adds to the environment: a PostgreSQL of its own, and a signing key made once."""
 
+import shlex
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,7 +34,7 @@ def environment(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
     data_dir = Path(environ.get("AUTHSVC_DATA_DIR") or ".authsvc")
     keys = ("AUTHSVC_JWT_KEYS", "AUTHSVC_JWT_KEYS_FILE", "AUTHSVC_JWT_SECRET", "AUTHSVC_JWT_SECRET_FILE")
     if environ.keys().isdisjoint(keys):
-        environ["AUTHSVC_JWT_KEYS_FILE"] = str(_signing_keys(data_dir / KEY_FILE))
+        environ["AUTHSVC_JWT_KEYS_FILE"] = str(_signing_keys(data_dir / KEY_FILE).absolute())
     if not lacks_database:
         yield environ
         return
@@ -43,11 +44,15 @@ def environment(given: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield {**environ, "AUTHSVC_DATABASE_URL": server.url}
 
 
-def welcome(public_url: str, entropy: Entropy | None = None) -> str:
-    """Return what a newcomer reads first: the sign-up page, and two lines to paste."""
+def welcome(public_url: str, lent: Mapping[str, str], entropy: Entropy | None = None) -> str:
+    """Return what a newcomer reads first: the sign-up page, and lines to paste; of them what was `lent`, to export."""
     # Another address at each start, so that the lines work again where yesterday's users are still there.
     name = (entropy or SystemEntropy()).token_bytes(3).hex()
     body = f"""'{{"email": "ada-{name}@example.com", "password": "correct horse battery staple"}}'"""
+    exports = "".join(f"  export {setting}={shlex.quote(value)}\n" for setting, value in lent.items())
+    reached = (
+        f"\n  For the operator's commands in another shell, such as `authsvc journal`:\n\n{exports}" if lent else ""
+    )
     return f"""
   Sign up in the browser   {public_url}/register
   Read the API reference   {public_url}/api/docs
@@ -56,9 +61,15 @@ def welcome(public_url: str, entropy: Entropy | None = None) -> str:
 
   curl -i {public_url}/api/auth/register -H 'Content-Type: application/json' -d {body}
   curl -i {public_url}/api/auth/login -H 'Content-Type: application/json' -d {body}
-
+{reached}
   Ctrl-C stops all of it.
 """
+
+
+def lent(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what `environment` has lent to `given` that the operator's commands need."""
+    names = ("AUTHSVC_DATABASE_URL", "AUTHSVC_JWT_KEYS_FILE")
+    return {name: environ[name] for name in names if name in environ and not given.get(name)}
 
 
 def _signing_keys(path: Path) -> Path:

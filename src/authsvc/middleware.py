@@ -58,7 +58,7 @@ def require_jwt(
     again after `refresh_seconds`, and when a token names an unknown key: never more often than each `retry_seconds`,
     and never twice at once. While the issuer is away, or what it answers is no key set, has no usable key, or has two
     with one `kid`, the last good keys stay in use. Refusals are problem documents with the challenge of RFC 6750 §3;
-    503 where no key was ever had.
+    503 where no key was ever had. Why a token is not good is told to the log alone, as `access_token_refused`.
     """
     clock = clock or SystemClock()
     reader = AccessTokenReader({}, issuer=issuer, audience=audience, clock=clock)
@@ -112,14 +112,17 @@ class _PublishedKeys:
             return self._reader.read(token)
         except InvalidAccessTokenError as error:
             if error.reason != "unknown_key" or not await self._fetch():
-                raise self._refusal() from None
+                raise self._refusal(error) from None
         try:
             return self._reader.read(token)
-        except InvalidAccessTokenError:
-            raise InvalidToken from None
+        except InvalidAccessTokenError as error:
+            raise self._refusal(error) from None
 
-    def _refusal(self) -> Refusal:
-        return InvalidToken() if self._fetched else Unavailable(round(self._retry_seconds) or 1)
+    def _refusal(self, error: InvalidAccessTokenError) -> Refusal:
+        if not self._fetched:
+            return Unavailable(round(self._retry_seconds) or 1)
+        structlog.get_logger().info("access_token_refused", reason=error.reason)
+        return InvalidToken()
 
     async def _fetch(self) -> bool:
         """Fetch the keys unless that was just tried; return whether there may be new ones."""

@@ -95,6 +95,15 @@ class UnsupportedMediaType(MalformedRequest):
     code = "unsupported_media_type"
     detail = "Send the body with the Content-Type that this route reads, and without a Content-Encoding."
 
+    def __init__(self, wanted: str) -> None:
+        super().__init__()
+        self.wanted = wanted
+
+    @property
+    def sentence(self) -> str:
+        """What is shown: which Content-Type that is, too."""
+        return f"{self.detail} That is {self.wanted}, in UTF-8."
+
 
 class BodyTooLarge(MalformedRequest):
     """The body is over the limit."""
@@ -190,7 +199,7 @@ class StaleForm(Forbidden):
     """The form's token is missing, old or not this browser's."""
 
     code = "stale_form"
-    detail = "This page was open for too long, or cookies are off. Please send it again."
+    detail = "This page was open for too long, or cookies are off. Nothing was done: please try again."
 
 
 class AccountDisabled(Forbidden):

@@ -5,7 +5,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.steps import log_in, register
 
 FORMS = {
     "/login": "application/x-www-form-urlencoded",
@@ -49,6 +52,20 @@ async def test_a_form_of_another_site_is_refused(browser: Browser, elsewhere: st
             await page.get_by_role("button").click()
         assert (await answer.value).status == 403, path
     assert await page.context.cookies() == []
+
+
+async def test_a_form_of_ours_names_our_origin(visit: Visit, origin: str) -> None:
+    """Safari before 16.4 sends nothing else to tell by; below `no-referrer` every browser makes it `null`."""
+    page = await visit("/register", java_script_enabled=False)
+    for step in (register, log_in, _log_out):
+        async with page.expect_request(lambda request: request.method == "POST") as sent:
+            await step(page)
+        headers = await (await sent.value).all_headers()
+        assert headers["origin"] == origin, step
+
+
+async def _log_out(page: Page) -> None:
+    await page.get_by_role("button", name="Log out").click()
 
 
 async def test_no_page_lets_itself_be_framed(browser: Browser, elsewhere: str) -> None:

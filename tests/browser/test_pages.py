@@ -65,6 +65,17 @@ async def test_every_page_fits_can_be_read_and_can_be_used_by_everyone(visit: Vi
     assert faults == []
 
 
+async def test_text_twice_as_large_makes_no_page_scroll_sideways(visit: Visit) -> None:
+    """WCAG 2.2, 1.4.4. Half the width at which the page is laid out for a desktop."""
+    page = await visit("/", viewport={"width": 640, "height": 800})
+    faults = []
+    for path in ("/", "/register", "/login", "/api/docs", "/nothing-here"):
+        await page.goto(path)
+        await page.evaluate("document.documentElement.style.fontSize = '200%'")
+        faults += await page.evaluate(checks.SCROLLS_SIDEWAYS)
+    assert faults == []
+
+
 async def test_the_reference_shows_every_operation_and_every_problem(visit: Visit) -> None:
     page = await visit("/api/docs")
     document = await (await page.context.request.get("/api/openapi.json")).json()

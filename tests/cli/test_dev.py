@@ -1,6 +1,8 @@
 """`authsvc dev`: one command, a database of its own, and nothing left behind."""
 
+import json
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import CREDENTIALS, Running, Start, eventually, free_ports, run
+from tests.cli.conftest import AUTHSVC, CREDENTIALS, Running, Start, environment, eventually, free_ports, run
 
 READY = "Ctrl-C stops all of it."
 
@@ -56,6 +58,12 @@ def test_it_prints_lines_that_work_when_pasted_and_an_interrupt_sent_twice_stops
     pasted = [subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout for line in lines]
     assert [answer.split()[1] for answer in pasted] == ["201", "200"]
     assert '"access_token"' in pasted[1]
+    exports = "; ".join(re.findall(r"^ +(export .*)$", said, re.MULTILINE))
+    command = shlex.join([*AUTHSVC, "users", "show", json.loads(pasted[0].splitlines()[-1])["id"]])
+    shown = subprocess.run(
+        ["sh", "-c", f"{exports}; {command}"], env=environment({}), capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^email +ada-.*@example\.com$", shown.stdout, re.MULTILINE)
     data_dir = dev["AUTHSVC_DATA_DIR"]
     assert mode_of(Path(data_dir, "signing-keys.json")) == 0o600
     assert servers_of(data_dir)

@@ -58,6 +58,7 @@ def filled(kind: type[Any], text: str, document: Mapping[str, Any], *, sparse: b
         str | None: None if sparse else text,
         int: 403,
         bool: not sparse,
+        bool | None: None if sparse else True,
         datetime: datetime(2026, 11, 22, tzinfo=UTC),
         Mapping[str, str]: {}
         if sparse

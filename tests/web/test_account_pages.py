@@ -72,6 +72,14 @@ async def test_a_button_ends_the_session_beside_it_and_no_other(client: Client) 
     assert "Firefox" not in page
 
 
+async def test_a_button_of_a_page_that_was_open_for_a_while_says_that_the_session_has_ended(client: Client) -> None:
+    """FRM-12: pressed in two tabs, or after that browser was logged out elsewhere."""
+    await _logged_in_twice(client)
+    fields = await form(client, "/account")
+    assert _led_to(await send(client, END, fields)) == (303, "/account?notice=session_ended")
+    assert _led_to(await send(client, END, fields)) == (303, "/account?notice=session_gone")
+
+
 async def test_every_other_session_is_ended_and_this_one_stays(client: Client) -> None:
     elsewhere = await _logged_in_twice(client)
     sent = await send(client, END_OTHERS, await form(client, "/account"))
@@ -98,13 +106,10 @@ async def test_a_session_of_somebody_else_is_as_one_that_does_not_exist(client: 
     listed = await (await client.get(SESSIONS, headers=theirs)).json()
     await _logged_in_twice(client)
     fields = await form(client, "/account")
-    said = []
     for session_id in (listed["sessions"][0]["id"], str(UUID(int=0)), "none"):
-        refused = await send(client, END, fields | {"session_id": session_id}, X_Request_Id="same")
-        assert (refused.status, refused.content_type) == (404, "text/html")
-        said.append(await refused.text())
-    assert said[0] == said[1] == said[2]
-    assert "You have no session with this id." in said[0]
+        sent = await send(client, END, fields | {"session_id": session_id})
+        assert _led_to(sent) == (303, "/account?notice=session_gone")
+    assert "That browser was logged out already." in await _page(client, "/account?notice=session_gone")
     assert (await client.get(ME, headers=theirs)).status == 200
 
 

@@ -115,7 +115,8 @@ async def test_by_cookies_too_the_password_is_asked_for(client: Client) -> None:
     await make.user(client)
     await log_in(client)
     await form(client, "/account")
-    await problem(await client.delete(ME), 415, "unsupported_media_type")
+    refusal = await problem(await client.delete(ME), 415, "unsupported_media_type")
+    assert "That is application/json, in UTF-8." in refusal["detail"]
     refused = await client.delete(ME, json={"password": make.PASSWORD}, headers={"Sec-Fetch-Site": "cross-site"})
     await problem(refused, 403, "cross_site_request")
     assert (await client.delete(ME, json={"password": make.PASSWORD})).status == 204

@@ -108,6 +108,14 @@ async def test_a_page_of_ours_gets_the_tokens_as_cookies_that_no_script_reads(cl
     assert (await client.get(ME)).status == 200
 
 
+@pytest.mark.parametrize("delivery", ["cookies", "Cookie", "", "body", "cookie, cookie"])
+async def test_a_delivery_that_is_misspelt_hands_no_script_a_token(client: Client, delivery: str) -> None:
+    await make.user(client)
+    response = await client.post(LOGIN, json=CREDENTIALS, headers={"Token-Delivery": delivery})
+    assert not response.cookies
+    assert faults_of(await problem(response, 422, "invalid_input")) == {("Token-Delivery", "invalid")}
+
+
 async def test_the_form_logs_in_without_javascript(client: Client) -> None:
     account = await make.user(client)
     sent = await send(client, "/login", await form(client, "/login") | CREDENTIALS)

@@ -39,6 +39,18 @@ async def test_who_is_logged_in_can_log_out_on_every_page(client: Client, servic
         await problem(await client.get(ME), 401, "missing_credentials")
 
 
+async def test_a_page_that_is_the_same_for_everybody_takes_nobody_for_a_stranger(client: Client) -> None:
+    await make.user(client)
+    await log_in(client)
+    for answer in (
+        await client.get("/api/docs"),
+        await client.get("/nothing", headers={"Accept": "text/html"}),
+        await send(client, "/logout", {}),
+    ):
+        header = (await answer.text()).partition("</nav>")[0]
+        assert (header.count('href="/account"'), header.count('href="/login"')) == (1, 0), answer.url
+
+
 async def test_a_link_or_an_image_logs_nobody_out(client: Client) -> None:
     """SES-03 (ASVS 3.5.3, 10.6.2)."""
     await make.user(client)

@@ -92,7 +92,8 @@ def _look_at(response: ClientResponse, *, secure: bool) -> None:
     assert headers.get("Strict-Transport-Security") == ("max-age=31536000; includeSubDomains" if secure else None)
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == "no-referrer"
+    is_page = response.content_type == "text/html"
+    assert headers.getall("Referrer-Policy") == ["same-origin" if is_page else "no-referrer"]
     assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert headers.getall("Server") == ["authsvc"]
     csp = headers["Content-Security-Policy"]
@@ -100,7 +101,7 @@ def _look_at(response: ClientResponse, *, secure: bool) -> None:
     # Neither falls back to default-src; object-src does (ASVS 3.4.3).
     assert {"frame-ancestors 'none'", "base-uri 'none'"} <= set(csp.split("; "))
     assert "unsafe" not in csp
-    kept = response.url.path.startswith(("/static/", "/.well-known/"))
+    kept = response.url.path.startswith("/.well-known/")
     assert headers["Cache-Control"].startswith("public, max-age=" if kept else "no-store")
     assert len(headers.getall("X-Request-Id")) == 1
 

@@ -120,7 +120,8 @@ async def test_a_form_that_cannot_be_read_is_refused(path: str, client: Client, 
     ):
         await malformed(await client.post(path, data=body, headers={"Content-Type": FORM}), code)
     response = await client.post(path, json={"token": "x", **credential})
-    await problem(response, 415, "unsupported_media_type")
+    refused = await problem(response, 415, "unsupported_media_type")
+    assert "That is application/x-www-form-urlencoded, in UTF-8." in refused["detail"]
 
 
 async def test_a_deleted_client_is_refused_at_once(

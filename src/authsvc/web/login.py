@@ -8,7 +8,16 @@ from aiohttp import web
 from authsvc.flows.login import Login
 from authsvc.limits import KNOWN_SECONDS
 from authsvc.password_policy import PasswordPolicy
-from authsvc.refusals import AccountDisabled, Busy, DatabaseUnavailable, InvalidCredentials, RateLimited, Refusal
+from authsvc.refusals import (
+    AccountDisabled,
+    Busy,
+    DatabaseUnavailable,
+    FieldFault,
+    InvalidCredentials,
+    InvalidInput,
+    RateLimited,
+    Refusal,
+)
 from authsvc.web import notices, redirects
 from authsvc.web.bodies import JSON, RENEWAL, TOKENS_SCHEMA, json_response, tokens_body
 from authsvc.web.cookies import Cookies
@@ -40,7 +49,7 @@ class LoginDoor:
         # Before the body is read: of what is refused in a flood, its parsing would cost the most.
         self.login.passwords.refuse_when_busy()
         given = await read_json(request, self._shape)
-        if request.headers.get(DELIVERY_HEADER) == "cookie":
+        if _in_cookies(request):
             response = web.Response(status=204)
             await self._deliver(request, response, given)
             return response
@@ -112,3 +121,11 @@ class LoginDoor:
                 refuses=refuses,
             ),
         ]
+
+
+def _in_cookies(request: web.Request) -> bool:
+    """Tell where the tokens go. A word that is misspelt must not hand them to the script that asked not to see them."""
+    asked = request.headers.getall(DELIVERY_HEADER, [])
+    if asked not in ([], ["cookie"]):
+        raise InvalidInput([FieldFault(DELIVERY_HEADER, "invalid", "This header must be `cookie`, or be left out.")])
+    return bool(asked)

@@ -34,13 +34,16 @@ SECURITY_HEADERS = {
     # The name without versions (ASVS 13.4.6).
     "Server": "authsvc",
 }
+# Below `no-referrer` a browser sends the page's own forms with `Origin: null` (Fetch, "Origin header"), as those of
+# another site: where it sends no fetch metadata either, nobody could log in or out.
+OF_PAGES = {"Referrer-Policy": "same-origin", "Content-Security-Policy": PAGE_CSP}
 HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
 def observe(metrics: Metrics, entropy: Entropy, public_url: str, log_request: logs.RequestLog) -> Around:
     """Return what stands outermost: gives the request its id, and the answer its headers, metric and log line."""
     everywhere = {**SECURITY_HEADERS, **(HSTS if public_url.startswith("https:") else {})}
-    of_pages = CIMultiDict({**everywhere, "Content-Security-Policy": PAGE_CSP})
+    of_pages = CIMultiDict({**everywhere, **OF_PAGES})
     of_the_api = CIMultiDict({**everywhere, "Content-Security-Policy": API_CSP})
     # Unique across instances and starts, without asking the operating system for each request.
     instance, numbers = entropy.token_bytes(12).hex(), count(1)

@@ -22,6 +22,7 @@ class Notice(StrEnum):
     LOGGED_OUT = auto()
     ACCOUNT_DELETED = auto()
     SESSION_ENDED = auto()
+    SESSION_GONE = auto()
     OTHERS_ENDED = auto()
     PASSWORD_CHANGED = auto()
 
@@ -33,6 +34,7 @@ ON_LOGIN: Mapping[str, str] = {
 }
 ON_ACCOUNT: Mapping[str, str] = {
     Notice.SESSION_ENDED: "That browser is logged out.",
+    Notice.SESSION_GONE: "That browser was logged out already.",
     Notice.OTHERS_ENDED: "Every other browser is logged out.",
     Notice.PASSWORD_CHANGED: "Your password is changed; every other browser was logged out.",
 }

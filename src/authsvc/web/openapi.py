@@ -164,7 +164,9 @@ def _operation(route: Route) -> dict[str, Any]:
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.client:
         return [{"client": []}]
-    return [] if route.public else [{"bearer": []}, {"cookie": []}]
+    if route.public:
+        return []
+    return [{"cookie": []}] if route.page else [{"bearer": []}, {"cookie": []}]
 
 
 def _operation_id(route: Route) -> str:

@@ -21,11 +21,14 @@ _ONE_YEAR = 31_536_000
 
 @dataclass(frozen=True)
 class Page:
-    """What every template needs. With `signed_in` there is a button to log out, which needs `form_token`."""
+    """What every template needs. With `signed_in` there is a button to log out, which needs `form_token`.
+
+    None: nobody looked who is asking, and the header leads to the account, or else to the login.
+    """
 
     template: ClassVar[str]
     title: str
-    signed_in: bool = field(default=False, kw_only=True)
+    signed_in: bool | None = field(default=False, kw_only=True)
     form_token: str = field(default="", kw_only=True)
 
 
@@ -129,6 +132,7 @@ class ProblemPage(Page):
     """A refusal, for a person."""
 
     template: ClassVar[str] = "problem.html"
+    signed_in: bool | None = None
     status: int
     heading: str
     detail: str
@@ -140,6 +144,7 @@ class DocsPage(Page):
     """The API's reference, rendered here from the OpenAPI document."""
 
     template: ClassVar[str] = "docs.html"
+    signed_in: bool | None = None
     document: Mapping[str, Any]
 
 
@@ -180,22 +185,21 @@ class Pages:
 
     def static_url(self, name: str) -> str:
         """Return the address of a static file; it changes with the file's content, so that it can be kept for ever."""
-        return f"/static/{name}?v={hashlib.sha256(self._static[name]).hexdigest()[:16]}"
+        return f"/static/{name}?v={_version(self._static[name])}"
 
     def routes(self) -> list[Route]:
         """Return one route for each static file."""
         return [self._static_route(name, body) for name, body in self._static.items()]
 
     def _static_route(self, name: str, body: bytes) -> Route:
-        content_type = STATIC_TYPES[Path(name).suffix]
+        content_type, version = STATIC_TYPES[Path(name).suffix], _version(body)
+        for_ever = {hdrs.CACHE_CONTROL: f"public, max-age={_ONE_YEAR}, immutable"}
 
-        async def handler(_request: web.Request) -> web.StreamResponse:
-            return web.Response(
-                body=body,
-                content_type=content_type,
-                charset="utf-8",
-                headers={hdrs.CACHE_CONTROL: f"public, max-age={_ONE_YEAR}, immutable"},
-            )
+        async def handler(request: web.Request) -> web.StreamResponse:
+            # While a new version rolls out its pages may ask here, at the old one: to be kept as the new one's file
+            # would outlive the roll-out by a year.
+            headers = for_ever if request.query.get("v") == version else None
+            return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
 
         return Route(
             "GET",
@@ -206,3 +210,7 @@ class Pages:
             tag="Pages",
             public=True,
         )
+
+
+def _version(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]

@@ -180,9 +180,9 @@ def read_query(request: web.Request, shape: Shape[T]) -> T:
 async def _body(request: web.Request, content_type: str, malformed: type[InvalidJson | InvalidForm]) -> str:
     given = request.headers.getall(hdrs.CONTENT_TYPE, [])
     if len(given) != 1 or request.content_type != content_type or hdrs.CONTENT_ENCODING in request.headers:
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(content_type)
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(content_type)
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLarge
     try:

@@ -24,7 +24,10 @@ SHAPE = Shape(
     Presented,
     {
         "refresh_token": Input(
-            str, {"type": "string", "description": "Left out by a browser, which sends it as a cookie."}, default=None
+            str,
+            # An example, or those that are made of this would lack the field that all but browsers need.
+            {"type": "string", "description": "Left out by a browser, which sends it as a cookie.", "examples": ["…"]},
+            default=None,
         )
     },
 )

@@ -67,8 +67,11 @@ class SessionsDoor:
 
     async def post_end(self, request: web.Request) -> web.Response:
         """End one session and lead back to the account page."""
-        chosen = self.forms.read(request, await read_form(request), CHOSEN)
-        await self.sessions.end(request[IDENTITY].subject, chosen.session_id, origin_of(request))
+        try:
+            chosen = self.forms.read(request, await read_form(request), CHOSEN)
+            await self.sessions.end(request[IDENTITY].subject, chosen.session_id, origin_of(request))
+        except SessionNotFound:  # the page was open for a while
+            return notices.see_other("/account", Notice.SESSION_GONE)
         return notices.see_other("/account", Notice.SESSION_ENDED)
 
     async def post_end_others(self, request: web.Request) -> web.Response:
@@ -107,7 +110,6 @@ class SessionsDoor:
                 tag="Pages",
                 page=True,
                 reads=CHOSEN,
-                refuses=(SessionNotFound,),
             ),
             Route(
                 "POST",
