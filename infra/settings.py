@@ -17,10 +17,15 @@ from infra.regions import REGIONS
 PROJECT = "authsvc"
 """Name of the Pulumi project, and so the namespace of its keys."""
 
+GIB_OF_A_VCPU = 8
+"""Of Enterprise Plus and AlloyDB."""
+
 _DIGEST = re.compile(r"[a-z0-9.-]+(?::\d+)?/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
-_TIER = re.compile(r"db-(?:custom-(?P<custom>\d+)-\d+|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))")
+_TIER = re.compile(
+    r"db-(?:custom-(?P<custom>\d+)-(?P<mib>\d+)|perf-optimized-N-(?P<plus>\d+)|(?P<shared>f1-micro|g1-small))"
+)
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[a-z0-9-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+")
 _URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
 _CERTIFICATES = re.compile(r"(?:\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+")
@@ -245,6 +250,17 @@ def vcpus(database: Database) -> int:
     match = _TIER.fullmatch(database.tier)
     assert match  # noqa: S101 - the field's own check
     return int(match["custom"] or match["plus"] or 1)
+
+
+def memory_gib(database: Database) -> float:
+    """Return how much memory a machine of Cloud SQL or AlloyDB has, in GiB."""
+    match = _TIER.fullmatch(database.tier)
+    assert match  # noqa: S101 - the field's own check
+    if database.engine == "cloud-sql" and match["shared"]:
+        return rules.SHARED_TIERS[database.tier]
+    if database.engine == "cloud-sql" and match["mib"]:
+        return int(match["mib"]) / 1024
+    return vcpus(database) * GIB_OF_A_VCPU
 
 
 def _sentence(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

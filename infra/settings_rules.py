@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from infra.settings import Settings
 
-SHARED_TIERS = ("db-f1-micro", "db-g1-small")
+SHARED_TIERS = {"db-f1-micro": 0.6, "db-g1-small": 1.7}
+"""GiB of each machine whose CPU is shared."""
 ALLOYDB_VCPUS = (2, 4, 8, 16, 32, 64, 96, 128)
 """Of its default machines, N2."""
 

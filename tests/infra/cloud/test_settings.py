@@ -74,7 +74,7 @@ FAULTS: dict[str, tuple[Mapping[str, Any], str, str]] = {
     "regions over budget": (
         {**service(extraRegions=[OTHER]), **database(poolingAbove=1000)},
         "authsvc:database.maxConnections",
-        "x 20 instances x … = 464. Raise it",
+        "x 20 instances x … = 464. Raise it, on a larger database.tier, or lower",
     ),
     "pooling without its edition": (
         service(maxInstances=20),
@@ -90,6 +90,16 @@ FAULTS: dict[str, tuple[Mapping[str, Any], str, str]] = {
         {**service(maxInstances=455), **database(**POOLED)},
         "authsvc:service.maxInstances",
         "are more than 2 poolers take (5000 each): lower it",
+    ),
+    "more connections than the machine has memory for": (
+        database(maxConnections=401),
+        "authsvc:database.maxConnections",
+        "is 401, and Cloud SQL trusts the 7.5 GiB of db-custom-2-7680 with 400: take a larger database.tier, or lowe",
+    ),
+    "more requests at one time than connections fit": (
+        service(concurrency=254),
+        "authsvc:service.concurrency",
+        "is 254, … are 508; … for 64 + 221 MiB / 512 KiB = 506 …. Lower it to 253, or raise service.memory to 576Mi",
     ),
     "memory too small for the hashes": (
         service(settings={"AUTHSVC_PASSWORD_THREADS": "20"}),
