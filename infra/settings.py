@@ -250,23 +250,36 @@ class Settings(Section):
 
     @classmethod
     def read(cls, stack: str, config: Mapping[str, Any]) -> Self:
-        """Return the settings in a stack's config, such as `{"gcp:project": …, "authsvc:service": {…}}`.
+        """Return the settings in a stack's config, `{"gcp:project": …, "authsvc:service": {…}}`, which go together.
+
+        Raises:
+            SettingsError: with one sentence for every fault there is.
+        """
+        settings = cls.parse(stack, config)
+        if faults := settings.faults():
+            raise SettingsError(faults)
+        return settings
+
+    @classmethod
+    def parse(cls, stack: str, config: Mapping[str, Any]) -> Self:
+        """Return the settings, each of which can be read; whether they go together is told by `faults`.
 
         An empty text counts as missing. `authsvc:image` may be missing: then only what an image needs is built.
 
         Raises:
-            SettingsError: with one sentence for every fault there is.
+            SettingsError: with one sentence for every value that cannot be read.
         """
         own = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items() if key.startswith(f"{PROJECT}:")}
         values = _given(own)
         values |= {name: config[f"gcp:{name}"] for name in ("project", "region") if config.get(f"gcp:{name}")}
         try:
-            settings = cls.model_validate({**values, "stack": stack})
+            return cls.model_validate({**values, "stack": stack})
         except ValidationError as error:
             raise SettingsError([_sentence(fault) for fault in error.errors()]) from None
-        if broken := rules.broken(settings):
-            raise SettingsError([f"{PROJECT}:{sentence}" for sentence in broken])
-        return settings
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each rule of settings_rules.py that is broken."""
+        return [f"{PROJECT}:{sentence}" for sentence in rules.broken(self)]
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,9 +48,17 @@ FAULTS: dict[str, tuple[Mapping[str, Any], str, str]] = {
         "authsvc:service.extraRegions.1",
         "is no region of Google Cloud: take one that",
     ),
-    "the region again": (service(extraRegions=[REGION]), "authsvc:service.extraRegions", "again: leave it out"),
+    "the region again": (
+        service(extraRegions=[REGION], maxInstances=3),
+        "authsvc:service.extraRegions",
+        "again: leave it out",
+    ),
     "regions without an edge": (
-        {**service(extraRegions=[OTHER]), "authsvc:edge": {"enabled": False}, "authsvc:production": False},
+        {
+            **service(extraRegions=[OTHER], maxInstances=3),
+            "authsvc:edge": {"enabled": False},
+            "authsvc:production": False,
+        },
         "authsvc:service.extraRegions",
         "needs edge.enabled",
     ),
@@ -216,7 +224,7 @@ FAULTS: dict[str, tuple[Mapping[str, Any], str, str]] = {
         "is false: … set it",
     ),
     "production on a shared CPU": (
-        database(tier="db-g1-small"),
+        {**service(minInstances=1, maxInstances=1), **database(tier="db-g1-small", maxConnections=50)},
         "authsvc:database.tier",
         "shares its CPU, …: take db-custom",
     ),

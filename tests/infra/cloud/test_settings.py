@@ -72,6 +72,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "database.highlyAvailable",
         "database.pitrDays",
         "database.tier",
+        "database.maxConnections",
     )
     assert keys == {f"authsvc:{key}" for key in (*sections, "backup.region", "monitoring.emails")}
 
