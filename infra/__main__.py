@@ -23,14 +23,29 @@ def main() -> None:
         pulumi.RunError: nothing was registered; Pulumi prints the sentences alone, without a traceback.
     """
     try:
-        settings = Settings.read(pulumi.get_stack(), _config())
-        budgets.check(settings, service_config(settings))
-        outputs = stack.build(settings)
+        outputs = stack.build(_settings())
     except SettingsError as error:
         faults = "".join(f"\n  {fault}" for fault in error.faults)
         raise pulumi.RunError(f"Pulumi.{pulumi.get_stack()}.yaml cannot be built:{faults}") from None
     for name, value in outputs.exports().items():
         pulumi.export(name, value)
+
+
+def _settings() -> Settings:
+    """Return the settings of a stack that can be built.
+
+    Raises:
+        SettingsError: all that is wrong, once each value can be read.
+    """
+    settings = Settings.parse(pulumi.get_stack(), _config())
+    faults = settings.faults()
+    try:
+        budgets.check(settings, service_config(settings))
+    except SettingsError as error:
+        faults += error.faults
+    if faults:
+        raise SettingsError(faults)
+    return settings
 
 
 def _config() -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""What must add up: connections, the memory of hashes, and the time to stop. What is over is refused, with the sum."""
+"""What must add up: connections on both sides, memory, and the time to stop. What is over is refused, with the sum."""
 
 from dataclasses import dataclass
+from itertools import count
 
-from authsvc import passwords
 from authsvc.config import Config, ConfigError
 from authsvc.config import settings as settings_of_the_service
-from infra.settings import PROJECT, Settings, SettingsError, vcpus
+from authsvc.passwords import memory_left
+from authsvc.server import CONNECTION_BYTES, LEAST_CONNECTIONS, connections_by_memory
+from infra.settings import PROJECT, Database, Settings, SettingsError, memory_gib, vcpus
 
 POOL_SIZE = "AUTHSVC_DATABASE_POOL_SIZE"
 FOLLOWER = 1
@@ -17,6 +19,14 @@ JOBS = 4
 CLIENTS_OF_A_POOLER = 5000
 """max_client_connections of one pooler of Managed Connection Pooling: its default."""
 VCPUS_OF_A_POOLER = 4
+CONNECTIONS_OF_A_MACHINE = ((120, 1000), (60, 800), (30, 600), (15, 500), (7.5, 400), (6, 200), (3.75, 100), (1.7, 50))
+"""max_connections that Cloud SQL gives a machine of so many GiB or more by itself, and 25 to the least one:
+cloud.google.com/sql/docs/postgres/flags, from memory; check."""
+CONNECTIONS_OF_THE_LEAST_MACHINE = 25
+CONNECTIONS_OF_A_REQUEST = 2
+"""Of an instance: the one that a request is on, and one that Cloud Run's front end keeps open for later. How many it
+keeps is documented nowhere. The service gives idle ones up for newcomers, but a request may be on its way on one."""
+MIB = 2**20
 STOP_SECONDS = 10
 """Between SIGTERM and SIGKILL on Cloud Run."""
 CLOSING_SECONDS = 2
@@ -85,6 +95,15 @@ def pooled(settings: Settings) -> bool:
     return connection_budget(settings).pooled
 
 
+def connections_of_the_machine(database: Database) -> int:
+    """Return the max_connections that Cloud SQL trusts a machine with; beyond its table, as much memory for each."""
+    gib, (largest, most) = memory_gib(database), CONNECTIONS_OF_A_MACHINE[0]
+    if gib > largest:
+        return int(most * gib / largest)
+    fitting = (connections for least, connections in CONNECTIONS_OF_A_MACHINE if gib >= least)
+    return next(fitting, CONNECTIONS_OF_THE_LEAST_MACHINE)
+
+
 def check(settings: Settings, config: Config) -> None:
     """Refuse a stack whose connections, memory or times do not add up; `config` is what its service reads.
 
@@ -92,6 +111,8 @@ def check(settings: Settings, config: Config) -> None:
         SettingsError: with one sentence for each sum that is over.
     """
     faults = [*_faults_of_connections(settings), *_faults_of_memory(settings, config), *_faults_of_stopping(config)]
+    if settings.database.engine == "cloud-sql":
+        faults += _faults_of_the_machine(settings.database)
     if faults:
         raise SettingsError(faults)
 
@@ -102,9 +123,10 @@ def _faults_of_connections(settings: Settings) -> list[str]:
     if not budget.pooled:
         if budget.needed <= budget.max_connections:
             return []
+        larger = database.engine == "cloud-sql" and budget.needed > connections_of_the_machine(database)
         sentence = (
-            f"{key} is {budget.max_connections}, and the stack may need more: {budget.sum}. Raise it, or lower"
-            f" service.maxInstances or {POOL_SIZE}."
+            f"{key} is {budget.max_connections}, and the stack may need more: {budget.sum}. Raise it"
+            f"{', on a larger database.tier' if larger else ''}, or lower service.maxInstances or {POOL_SIZE}."
         )
         return [sentence]
     if database.engine == "external":
@@ -130,15 +152,37 @@ def _faults_of_connections(settings: Settings) -> list[str]:
     return faults
 
 
+def _faults_of_the_machine(database: Database) -> list[str]:
+    most = connections_of_the_machine(database)
+    if database.max_connections <= most:
+        return []
+    sentence = (
+        f"{PROJECT}:database.maxConnections is {database.max_connections}, and Cloud SQL trusts the"
+        f" {memory_gib(database):g} GiB of {database.tier} with {most}: take a larger database.tier, or lower it."
+    )
+    return [sentence]
+
+
 def _faults_of_memory(settings: Settings, config: Config) -> list[str]:
+    service = settings.service
     try:
-        passwords.choose_threads(config, settings.service.memory * 2**20)
+        left, room = memory_left(config, service.memory * MIB), connections_by_memory(config, service.memory * MIB)
     except ConfigError as error:
         return [
-            f"{PROJECT}:service.memory is {settings.service.memory}Mi, and too little for the hashes: {fault}"
+            f"{PROJECT}:service.memory is {service.memory}Mi, and too little for the hashes: {fault}"
             for fault in error.faults
         ]
-    return []
+    needed = CONNECTIONS_OF_A_REQUEST * service.concurrency
+    if needed <= room:
+        return []
+    enough = next(each for each in count(service.memory, 64) if connections_by_memory(config, each * MIB) >= needed)
+    sentence = (
+        f"{PROJECT}:service.concurrency is {service.concurrency}, and {CONNECTIONS_OF_A_REQUEST} connections for each"
+        f" are {needed}; service.memory ({service.memory}Mi) has room for {LEAST_CONNECTIONS} + {left / MIB:.0f} MiB /"
+        f" {CONNECTION_BYTES // 1024} KiB = {room} beside hashes, token cache and service. Lower it to"
+        f" {room // CONNECTIONS_OF_A_REQUEST}, or raise service.memory to {enough}Mi."
+    )
+    return [sentence]
 
 
 def _faults_of_stopping(config: Config) -> list[str]:

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from infra.settings import Settings
 
-SHARED_TIERS = ("db-f1-micro", "db-g1-small")
+SHARED_TIERS = {"db-f1-micro": 0.6, "db-g1-small": 1.7}
+"""GiB of each machine whose CPU is shared."""
+SAID_ELSEWHERE = {
+    "AUTHSVC_PUBLIC_URL": "domain and edge.enabled",
+    "AUTHSVC_DATABASE_POOLER": "database.poolingAbove",
+    "AUTHSVC_DATABASE_CAPACITY_BYTES": "database.diskLimitGb",
+    "AUTHSVC_LOG_GOOGLE_PROJECT": "gcp:project",
+}
+"""Variables of the service that would say something else than the rest of the stack is built for."""
+PLUS_VCPUS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 128)
+"""Of db-perf-optimized-N-…: docs.cloud.google.com/sql/docs/postgres/machine-series-overview, from memory; check."""
 ALLOYDB_VCPUS = (2, 4, 8, 16, 32, 64, 96, 128)
-"""Of its default machines, N2."""
+"""Of its default machines, N2: docs.cloud.google.com/alloydb/docs/instance-read-pool-create, read in November 2026."""
 
 
 def broken(settings: Settings) -> list[str]:
@@ -48,10 +58,18 @@ def _of_service(settings: Settings) -> list[_Rule]:
             f"service.extraRegions names gcp:region ({settings.region}) again: leave it out.",
         ),
         _Rule(
+            len(set(service.extra_regions)) < len(service.extra_regions),
+            "service.extraRegions names a region twice: leave it out.",
+        ),
+        _Rule(
             bool(service.extra_regions) and not settings.edge.enabled,
             "service.extraRegions needs edge.enabled: without a load balancer nobody gets there.",
         ),
         _Rule(bool(unknown), f"service.settings has {', '.join(unknown)}: its names begin with AUTHSVC_."),
+        *(
+            _Rule(name in service.settings, f"service.settings has {name}, which follows from {key}: set that instead.")
+            for name, key in SAID_ELSEWHERE.items()
+        ),
         _Rule(
             settings.edge.enabled and settings.domain is None,
             "domain is missing: give the host name that people see, such as auth.example.com; edge.enabled needs it.",
@@ -106,6 +124,21 @@ def _of_database(settings: Settings) -> list[_Rule]:
             database.engine == "external" and database.owner_url_secret is None,
             "database.ownerUrlSecret is missing: name the secret in Secret Manager that holds the URL of the owner of"
             " the tables, for migrations.",
+        ),
+        _Rule(
+            database.engine != "external" and bool(database.url_secret or database.owner_url_secret),
+            f"database.urlSecret and database.ownerUrlSecret are for engine external, and database.engine is"
+            f" {database.engine}: leave them out, or set that.",
+        ),
+        _Rule(
+            database.engine == "external" and bool(database.replica_region or database.read_replicas),
+            "database.replicaRegion and database.readReplicas are not for engine external: leave them out; whoever runs"
+            " it copies it.",
+        ),
+        _Rule(
+            cloud_sql and database.ca_certificate is not None,
+            "database.caCertificate is not for engine cloud-sql, whose authority is known: leave it out, or set"
+            " database.engine.",
         ),
         _Rule(
             # Of AlloyDB nobody knows it before the cluster is there.

@@ -1,16 +1,15 @@
 """The composition: which parts a stack has, and what each is told of the others. It decides nothing by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
 
-from infra import environment
 from infra.components.backup import Backup, BackupArgs
 from infra.components.database import SERVICE
-from infra.components.databases import database
+from infra.components.databases import AnyDatabase, database
 from infra.components.edge import Edge, EdgeArgs
 from infra.components.jobs import Jobs, JobsArgs
 from infra.components.monitoring import Monitoring, MonitoringArgs
@@ -19,12 +18,22 @@ from infra.components.registry import Registry, RegistryArgs
 from infra.components.secret_files import SecretFile
 from infra.components.secrets import SecretRef, Secrets, SecretsArgs
 from infra.components.service import Service, ServiceArgs
-from infra.monitoring.cloud.plan import Plan, plan
+from infra.environment import (
+    DATABASE_CA,
+    DATABASE_URL,
+    FILES,
+    REFRESH_SECRET,
+    SERVICE_PASSWORD,
+    SIGNING_KEYS,
+    environment,
+    service_config,
+)
+from infra.monitoring.cloud.plan import plan
 from infra.settings import Settings
 
 NAME = "authsvc"
 """What the names of all resources begin with: a project holds one stack."""
-KEYS = (environment.SIGNING_KEYS, environment.REFRESH_SECRET)
+KEYS = (SIGNING_KEYS, REFRESH_SECRET)
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,30 @@ class Outputs:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+@dataclass(frozen=True)
+class _Foundations:
+    """What is there before an image is: all that lasts longer than a version of the service."""
+
+    network: Network
+    registry: Registry
+    database: AnyDatabase
+    secrets: Secrets
+    backup: Backup
+    after_apis: pulumi.ResourceOptions
+    """For every component: no API answers before the project has it on."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What of the service changes from one version to the next."""
+
+    image: str
+    """By digest."""
+    public_url: pulumi.Input[str]
+    environment: Mapping[str, pulumi.Input[str]]
+    """Its AUTHSVC_ variables."""
+
+
 def build(settings: Settings) -> Outputs:
     """Register the resources of a stack whose settings and budgets were found good, and return its outputs.
 
@@ -62,8 +95,24 @@ def build(settings: Settings) -> Outputs:
         SettingsError: a rule or a dashboard is not what Google takes; nothing was registered.
     """
     watched = plan(settings)
+    there = _foundations(settings)
+    outputs = _first_outputs(there)
+    if settings.image is None:
+        return outputs
+    version = _version(settings, settings.image, there.network)
+    jobs = Jobs(NAME, _jobs(settings, version, there), there.after_apis)
+    service = Service(NAME, _service(settings, version, there, jobs.migration), there.after_apis)
+    Monitoring(
+        NAME, MonitoringArgs(settings.project, settings.monitoring, watched, version.public_url), there.after_apis
+    )
+    outputs = replace(outputs, url=service.url, latest_revision=service.latest_revision)
+    if settings.domain is None or not settings.edge.enabled:
+        return _without_edge(outputs, service)
+    return _behind(Edge(NAME, EdgeArgs(settings.edge, settings.domain, service.names), there.after_apis), outputs)
+
+
+def _foundations(settings: Settings) -> _Foundations:
     network = Network(NAME, NetworkArgs(settings.project, settings.region, settings.service.extra_regions))
-    # No API answers before the project has it on.
     after_apis = _after(network.services)
     registry = Registry(NAME, RegistryArgs(settings.region), after_apis)
     chosen = database(NAME, settings, network_id=network.network_id, peering=network.peering, opts=after_apis)
@@ -83,101 +132,95 @@ def build(settings: Settings) -> Outputs:
         BackupArgs(settings.backup, settings.region, settings.production, writer=chosen.service_account_email),
         after_apis,
     )
-    outputs = Outputs(
-        next_step=_next_step(registry, secrets),
+    return _Foundations(network, registry, chosen, secrets, backup, after_apis)
+
+
+def _version(settings: Settings, image: str, network: Network) -> _Version:
+    public_url = _public_url(settings, network.services)
+    return _Version(image, public_url, {**environment(settings, ""), "AUTHSVC_PUBLIC_URL": public_url})
+
+
+def _jobs(settings: Settings, version: _Version, there: _Foundations) -> JobsArgs:
+    secrets, network = there.secrets, there.network
+    # Without the keys: neither a migration nor a sweep signs anything.
+    variables = {name: value for name, value in version.environment.items() if FILES.get(name, "") not in KEYS}
+    return JobsArgs(
+        settings.project,
+        settings.region,
+        version.image,
+        settings.jobs,
+        settings.backup,
+        engine=settings.database.engine,
+        production=settings.production,
+        role=SERVICE,
+        role_password=_file(SERVICE_PASSWORD, secrets.service_password),
+        environment=variables,
+        files=[_file(DATABASE_URL, secrets.owner_url), _file(DATABASE_CA, secrets.database_ca)],
+        network_id=network.network_id,
+        subnetwork_id=network.subnetwork_ids[settings.region],
+        database_instance=there.database.instance_name,
+        backup_bucket=there.backup.bucket_name,
+    )
+
+
+def _service(settings: Settings, version: _Version, there: _Foundations, migration: pulumi.Resource) -> ServiceArgs:
+    secrets, network = there.secrets, there.network
+    return ServiceArgs(
+        settings.project,
+        [settings.region, *settings.service.extra_regions],
+        version.image,
+        settings.service,
+        settings.rollout,
+        behind_edge=settings.edge.enabled,
+        production=settings.production,
+        sidecar_image=settings.monitoring.sidecar_image,
+        config=service_config(settings),
+        public_url=version.public_url,
+        environment=version.environment,
+        files=[
+            _file(SIGNING_KEYS, secrets.signing_keys),
+            _file(REFRESH_SECRET, secrets.refresh_secret),
+            _file(DATABASE_URL, secrets.database_url),
+            _file(DATABASE_CA, secrets.database_ca),
+        ],
+        network_id=network.network_id,
+        subnetwork_ids=network.subnetwork_ids,
+        migration=migration,
+    )
+
+
+def _first_outputs(there: _Foundations) -> Outputs:
+    """Return the outputs of a stack without an image, and what a person does now."""
+    registry, secrets = there.registry, there.secrets
+    next_step = pulumi.Output.format(
+        "Push the image to {0}/authsvc, give the secrets {1} and {2} a version each (gcloud secrets versions add … "
+        "--data-file=-), name the image by its digest (pulumi config set authsvc:image {0}/authsvc@sha256:…), and run "
+        "pulumi up again.",
+        registry.repository_url,
+        secrets.signing_keys.secret_id,
+        secrets.refresh_secret.secret_id,
+    )
+    return Outputs(
+        next_step=next_step,
         repository=registry.repository_url,
         signing_keys_secret=secrets.signing_keys.secret_id,
         refresh_secret=secrets.refresh_secret.secret_id,
-        database_instance=chosen.instance_name,
-        backup_bucket=backup.bucket_name,
-    )
-    if settings.image is None:
-        return outputs
-    return _build_service(
-        settings, settings.image, outputs, watched, network=network, secrets=secrets, after_apis=after_apis
+        database_instance=there.database.instance_name,
+        backup_bucket=there.backup.bucket_name,
     )
 
 
-def _build_service(
-    settings: Settings,
-    image: str,
-    outputs: Outputs,
-    watched: Plan,
-    *,
-    network: Network,
-    secrets: Secrets,
-    after_apis: pulumi.ResourceOptions,
-) -> Outputs:
-    """Register what runs the image, and return the outputs with what that adds."""
-    public_url = _public_url(settings, network.services)
-    variables = {**environment.environment(settings, ""), "AUTHSVC_PUBLIC_URL": public_url}
-    database = {environment.DATABASE_URL: secrets.owner_url, environment.DATABASE_CA: secrets.database_ca}
-    jobs = Jobs(
-        NAME,
-        JobsArgs(
-            settings.project,
-            settings.region,
-            image,
-            settings.jobs,
-            settings.backup,
-            engine=settings.database.engine,
-            production=settings.production,
-            role=SERVICE,
-            role_password=_file(environment.SERVICE_PASSWORD, secrets.service_password),
-            # Without the keys: neither a migration nor a sweep signs anything.
-            environment={
-                name: value for name, value in variables.items() if environment.FILES.get(name, "") not in KEYS
-            },
-            files=_files(database),
-            network_id=network.network_id,
-            subnetwork_id=network.subnetwork_ids[settings.region],
-            database_instance=outputs.database_instance,
-            backup_bucket=outputs.backup_bucket,
-        ),
-        after_apis,
-    )
-    service = Service(
-        NAME,
-        ServiceArgs(
-            settings.project,
-            [settings.region, *settings.service.extra_regions],
-            image,
-            settings.service,
-            settings.rollout,
-            behind_edge=settings.edge.enabled,
-            production=settings.production,
-            sidecar_image=settings.monitoring.sidecar_image,
-            config=environment.service_config(settings),
-            public_url=public_url,
-            environment=variables,
-            files=_files(
-                {
-                    environment.SIGNING_KEYS: secrets.signing_keys,
-                    environment.REFRESH_SECRET: secrets.refresh_secret,
-                    **database,
-                    environment.DATABASE_URL: secrets.database_url,
-                }
-            ),
-            network_id=network.network_id,
-            subnetwork_ids=network.subnetwork_ids,
-            migration=jobs.migration,
-        ),
-        after_apis,
-    )
-    Monitoring(NAME, MonitoringArgs(settings.project, settings.monitoring, watched, public_url), after_apis)
-    outputs = replace(outputs, url=service.url, latest_revision=service.latest_revision)
-    if settings.domain is None or not settings.edge.enabled:
-        return replace(
-            outputs,
-            next_step=pulumi.Output.format("Open {0}/register.", service.url),
-            candidate_url=service.candidate_url,
-        )
-    edge = Edge(NAME, EdgeArgs(settings.edge, settings.domain, service.names), after_apis)
+def _without_edge(outputs: Outputs, service: Service) -> Outputs:
+    opened = pulumi.Output.format("Open {0}/register.", service.url)
+    return replace(outputs, next_step=opened, candidate_url=service.candidate_url)
+
+
+def _behind(edge: Edge, outputs: Outputs) -> Outputs:
     return replace(
         outputs,
         next_step="Give the domain the records of `pulumi stack output dns_record`, once.",
         dns_record=edge.dns_record,
-        candidate_url=service.url,
+        candidate_url=outputs.url,
         candidate_key=edge.candidate_key,
     )
 
@@ -189,10 +232,6 @@ def _public_url(settings: Settings, apis: Sequence[pulumi.Resource]) -> pulumi.I
     after_apis = pulumi.InvokeOutputOptions(depends_on=list(apis))
     project = gcp.organizations.get_project_output(project_id=settings.project, opts=after_apis)
     return pulumi.Output.format("https://{0}-{1}.{2}.run.app", NAME, project.number, settings.region)
-
-
-def _files(files: dict[str, SecretRef]) -> list[SecretFile]:
-    return [_file(path, secret) for path, secret in files.items()]
 
 
 def _file(path: str, secret: SecretRef) -> SecretFile:
@@ -210,14 +249,3 @@ def _after(resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, waiting))
 
     return pulumi.ResourceOptions(transformations=[wait])
-
-
-def _next_step(registry: Registry, secrets: Secrets) -> pulumi.Output[str]:
-    return pulumi.Output.format(
-        "Push the image to {0}/authsvc, give the secrets {1} and {2} a version each (gcloud secrets versions add … "
-        "--data-file=-), name the image by its digest (pulumi config set authsvc:image {0}/authsvc@sha256:…), and run "
-        "pulumi up again.",
-        registry.repository_url,
-        secrets.signing_keys.secret_id,
-        secrets.refresh_secret.secret_id,
-    )

@@ -132,42 +132,8 @@ class Database(pulumi.ComponentResource):
             node_count=node_count,
             # Against this stack, and below against everybody.
             deletion_protection=args.production,
-            settings=gcp.sql.DatabaseInstanceSettingsArgs(
-                # Without it, version 16 and later are ENTERPRISE_PLUS, whose machines have other names.
-                edition=chosen.edition,
-                tier=chosen.tier,
-                availability_type=availability_type,
-                deletion_protection_enabled=args.production,
-                retain_backups_on_delete=args.production,
-                final_backup_config=None
-                if primary
-                else gcp.sql.DatabaseInstanceSettingsFinalBackupConfigArgs(
-                    enabled=True, retention_days=FINAL_BACKUP_DAYS[args.production]
-                ),
-                backup_configuration=backup_configuration,
-                disk_type="PD_SSD",
-                disk_size=chosen.disk_gb,
-                disk_autoresize=True,
-                disk_autoresize_limit=chosen.disk_limit_gb,
-                database_flags=[
-                    gcp.sql.DatabaseInstanceSettingsDatabaseFlagArgs(name=flag, value=value)
-                    for flag, value in {"max_connections": str(chosen.max_connections), **FLAGS}.items()
-                ],
-                connection_pool_configs=self._pooling() if primary is None or recovery else None,
-                ip_configuration=gcp.sql.DatabaseInstanceSettingsIpConfigurationArgs(
-                    ipv4_enabled=False,
-                    private_network=args.network_id,
-                    ssl_mode="ENCRYPTED_ONLY",
-                    # An authority for this instance alone: who holds its certificate is this instance.
-                    server_ca_mode="GOOGLE_MANAGED_INTERNAL_CA",
-                ),
-                # The other way in: SQL through Google's API, from anywhere.
-                data_api_access="DISALLOW_DATA_API",
-                insights_config=gcp.sql.DatabaseInstanceSettingsInsightsConfigArgs(
-                    query_insights_enabled=True, record_client_address=False, record_application_tags=False
-                ),
-                # A replica has none: it is updated with its primary, just before it.
-                maintenance_window=None if primary else self._maintenance_window(),
+            settings=self._settings(
+                availability_type, backup_configuration, primary=primary is None, pooled=primary is None or recovery
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -176,6 +142,53 @@ class Database(pulumi.ComponentResource):
                 # It grows by itself; to set it back would be to make the instance anew.
                 ignore_changes=["settings.diskSize"],
             ),
+        )
+
+    def _settings(
+        self,
+        availability_type: str | None,
+        backup_configuration: gcp.sql.DatabaseInstanceSettingsBackupConfigurationArgs | None,
+        *,
+        primary: bool,
+        pooled: bool,
+    ) -> gcp.sql.DatabaseInstanceSettingsArgs:
+        args, chosen = self._args, self._args.settings
+        return gcp.sql.DatabaseInstanceSettingsArgs(
+            # Without it, version 16 and later are ENTERPRISE_PLUS, whose machines have other names.
+            edition=chosen.edition,
+            tier=chosen.tier,
+            availability_type=availability_type,
+            deletion_protection_enabled=args.production,
+            retain_backups_on_delete=args.production,
+            final_backup_config=gcp.sql.DatabaseInstanceSettingsFinalBackupConfigArgs(
+                enabled=True, retention_days=FINAL_BACKUP_DAYS[args.production]
+            )
+            if primary
+            else None,
+            backup_configuration=backup_configuration,
+            disk_type="PD_SSD",
+            disk_size=chosen.disk_gb,
+            disk_autoresize=True,
+            disk_autoresize_limit=chosen.disk_limit_gb,
+            database_flags=[
+                gcp.sql.DatabaseInstanceSettingsDatabaseFlagArgs(name=flag, value=value)
+                for flag, value in {"max_connections": str(chosen.max_connections), **FLAGS}.items()
+            ],
+            connection_pool_configs=self._pooling() if pooled else None,
+            ip_configuration=gcp.sql.DatabaseInstanceSettingsIpConfigurationArgs(
+                ipv4_enabled=False,
+                private_network=args.network_id,
+                ssl_mode="ENCRYPTED_ONLY",
+                # An authority for this instance alone: who holds its certificate is this instance.
+                server_ca_mode="GOOGLE_MANAGED_INTERNAL_CA",
+            ),
+            # The other way in: SQL through Google's API, from anywhere.
+            data_api_access="DISALLOW_DATA_API",
+            insights_config=gcp.sql.DatabaseInstanceSettingsInsightsConfigArgs(
+                query_insights_enabled=True, record_client_address=False, record_application_tags=False
+            ),
+            # A replica has none: it is updated with its primary, just before it.
+            maintenance_window=self._maintenance_window() if primary else None,
         )
 
     def _backup_configuration(self) -> gcp.sql.DatabaseInstanceSettingsBackupConfigurationArgs:

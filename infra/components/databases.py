@@ -8,8 +8,8 @@ import pulumi_gcp as gcp
 
 from infra import budgets
 from infra.components.alloydb import AlloyDb
-from infra.components.database import Database, DatabaseArgs
-from infra.settings import Settings
+from infra.components.database import SERVICE, Database, DatabaseArgs
+from infra.settings import PROJECT, Settings
 
 
 class AnyDatabase(Protocol):
@@ -31,7 +31,7 @@ class ExternalDatabase(pulumi.ComponentResource):
     """A database that somebody else runs: its two URLs are read from secrets that people made.
 
     What is read is a secret in Pulumi's state as well, and becomes a version of the stack's own secrets: the service
-    and the jobs read no others.
+    and the jobs read no others. Where one holds no such URL, the program ends with a sentence that does not show it.
     """
 
     service_account_email = None
@@ -39,8 +39,8 @@ class ExternalDatabase(pulumi.ComponentResource):
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("authsvc:components:ExternalDatabase", name, None, opts)
         chosen = settings.database
-        self.url = self._read(settings.project, chosen.url_secret or "")
-        self.owner_url = self._read(settings.project, chosen.owner_url_secret or "")
+        self.url = self._read(settings.project, "urlSecret", chosen.url_secret or "", SERVICE)
+        self.owner_url = self._read(settings.project, "ownerUrlSecret", chosen.owner_url_secret or "")
         self.service_password: pulumi.Output[str] = pulumi.Output.secret(
             self.url.apply(lambda url: unquote(urlsplit(url).password or ""))
         )
@@ -49,9 +49,28 @@ class ExternalDatabase(pulumi.ComponentResource):
         self.register_outputs({})
 
     @staticmethod
-    def _read(project: str, secret: str) -> pulumi.Output[str]:
+    def _read(project: str, key: str, secret: str, role: str | None = None) -> pulumi.Output[str]:
+        """Return the URL in a secret, of this role or of any."""
+
+        def url(held: str) -> str:
+            if _is_url(held.strip(), role):
+                return held.strip()
+            raise pulumi.RunError(
+                f"{PROJECT}:database.{key}: the secret {secret} holds no URL like"
+                f" postgresql://{role or 'OWNER'}:PASSWORD@HOST/DATABASE; add a version to it that is one."
+            )
+
         version = gcp.secretmanager.get_secret_version_output(project=project, secret=secret)
-        return pulumi.Output.secret(version.secret_data.apply(str.strip))
+        return pulumi.Output.secret(version.secret_data.apply(url))
+
+
+def _is_url(held: str, role: str | None) -> bool:
+    """Tell whether this is the URL of a PostgreSQL with a password, and of the role that a migration makes with it."""
+    try:
+        url = urlsplit(held)
+    except ValueError:
+        return False
+    return url.scheme in ("postgresql", "postgres") and bool(url.password) and role in (None, url.username)
 
 
 def database(

@@ -83,6 +83,13 @@ class Network(pulumi.ComponentResource):
             region: self._subnetwork(f"{name}-{region}", network, region, str(addresses)).id
             for region, addresses in zip(regions, SUBNETS.subnets(new_prefix=PREFIX), strict=False)
         }
+        self.peering = self._peering(name, network, enabled)
+        self.register_outputs({"network_id": self.network_id})
+
+    @staticmethod
+    def _peering(
+        name: str, network: gcp.compute.Network, enabled: pulumi.ResourceOptions
+    ) -> gcp.servicenetworking.Connection:
         private = gcp.compute.GlobalAddress(
             f"{name}-services",
             name=f"{name}-services",
@@ -93,7 +100,7 @@ class Network(pulumi.ComponentResource):
             network=network.id,
             opts=enabled,
         )
-        self.peering = gcp.servicenetworking.Connection(
+        return gcp.servicenetworking.Connection(
             f"{name}-services",
             network=network.id,
             service="servicenetworking.googleapis.com",
@@ -102,7 +109,6 @@ class Network(pulumi.ComponentResource):
             deletion_policy="REMOVE_PEERING",
             opts=enabled,
         )
-        self.register_outputs({"network_id": self.network_id})
 
     def _subnetwork(
         self, name: str, network: gcp.compute.Network, region: str, addresses: str

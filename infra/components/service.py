@@ -25,6 +25,8 @@ CANDIDATE = "candidate"
 """Tag of the newest revision: it is reached by that before it has any of the traffic."""
 REQUEST_SECONDS = 30
 """Longer than the service takes to answer or to refuse: 2 s for a connection, 5 s for a statement, some for a hash."""
+ALIVE, READY = "/livez", "/readyz"
+"""What one instance alone can be ill with; and whether its database answers and is migrated."""
 STARTUP_SECONDS = 60
 """In which a start must succeed: it takes a second or two, and waits for the database where that is slow."""
 _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
@@ -184,33 +186,9 @@ class Service(pulumi.ComponentResource):
                 cpu_idle=False,
                 startup_cpu_boost=True,
             ),
-            startup_probe=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
-                http_get=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeHttpGetArgs(
-                    path="/livez", port=http.admin_port
-                ),
-                period_seconds=1,
-                timeout_seconds=1,
-                failure_threshold=STARTUP_SECONDS,
-            ),
-            # Asks nobody else: to start again would mend no database.
-            liveness_probe=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeArgs(
-                http_get=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeHttpGetArgs(
-                    path="/livez", port=http.admin_port
-                ),
-                period_seconds=10,
-                timeout_seconds=5,
-                failure_threshold=3,
-            ),
-            # Takes it out of the rotation, and back in, without an end to it.
-            readiness_probe=gcp.cloudrunv2.ServiceTemplateContainerReadinessProbeArgs(
-                http_get=gcp.cloudrunv2.ServiceTemplateContainerReadinessProbeHttpGetArgs(
-                    path="/readyz", port=http.admin_port
-                ),
-                period_seconds=5,
-                timeout_seconds=3,
-                success_threshold=1,
-                failure_threshold=2,
-            ),
+            startup_probe=_startup(http.admin_port),
+            readiness_probe=_readiness(http.admin_port),
+            liveness_probe=_liveness(http.admin_port),
         )
 
 
@@ -245,3 +223,39 @@ def _volume(file: SecretFile) -> gcp.cloudrunv2.ServiceTemplateVolumeArgs:
 
 def _candidate_url(statuses: Sequence[Any] | None) -> str:
     return next((status.uri for status in statuses or [] if status.tag == CANDIDATE and status.uri), "")
+
+
+def _startup(port: int) -> gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs:
+    """Let a revision, or another instance, have requests once its database answers and is migrated."""
+    return gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
+        http_get=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeHttpGetArgs(path=READY, port=port),
+        # A check that takes longer goes on, and leaves the next one a connection that is open.
+        period_seconds=1,
+        timeout_seconds=1,
+        failure_threshold=STARTUP_SECONDS,
+    )
+
+
+def _readiness(port: int) -> gcp.cloudrunv2.ServiceTemplateContainerReadinessProbeArgs:
+    """Take an instance that hangs out of the rotation, and back in, without an end to it.
+
+    Not by the database: without it all would leave at once, and with them the keys, tokens that are verified from
+    memory, and the service's own 503 that says when to come back.
+    """
+    return gcp.cloudrunv2.ServiceTemplateContainerReadinessProbeArgs(
+        http_get=gcp.cloudrunv2.ServiceTemplateContainerReadinessProbeHttpGetArgs(path=ALIVE, port=port),
+        period_seconds=5,
+        timeout_seconds=3,
+        success_threshold=1,
+        failure_threshold=2,
+    )
+
+
+def _liveness(port: int) -> gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeArgs:
+    """Start an instance again that hangs for good, long after it has left the rotation."""
+    return gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeArgs(
+        http_get=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeHttpGetArgs(path=ALIVE, port=port),
+        period_seconds=10,
+        timeout_seconds=5,
+        failure_threshold=3,
+    )

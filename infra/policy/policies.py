@@ -29,6 +29,16 @@ MOST_INSTANCES = 1000
 """What infra/settings.py allows in a region."""
 EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
 BASIC_ROLES = frozenset({"roles/owner", "roles/editor", "roles/viewer"})
+GRANTS = frozenset(
+    {
+        "roles/resourcemanager.projectIamAdmin",
+        "roles/resourcemanager.folderIamAdmin",
+        "roles/resourcemanager.folderAdmin",
+        "roles/resourcemanager.organizationAdmin",
+        "roles/iam.securityAdmin",
+    }
+)
+"""Who has one makes himself owner."""
 IMPERSONATION = frozenset(
     {
         "roles/iam.serviceAccountTokenCreator",
@@ -37,7 +47,9 @@ IMPERSONATION = frozenset(
         "roles/iam.workloadIdentityUser",
     }
 )
-"""Harmless on one service account; on a project they are every account of it."""
+"""Harmless on one service account; on a project, and above, they are every account of it."""
+ABOVE_RESOURCES = re.compile(r"gcp:(projects|folder|organizations)/")
+"""Types of grants on a project, a folder or an organization."""
 SECRET_VARIABLES = frozenset(each.name for each in settings_of_the_service() if each.secret)
 SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|PRIVATE_KEY|API_KEY)$", re.IGNORECASE)
 CREDENTIAL = re.compile(
@@ -194,14 +206,15 @@ def account_of_its_own(args: ResourceValidationArgs) -> Iterator[str]:
 
 @of_resources()
 def no_basic_role(args: ResourceValidationArgs) -> Iterator[str]:
-    """Nobody is made owner, editor or viewer of all, nor given every account of a project.
+    """Nobody is made owner, editor or viewer of all, nor lets himself be, nor is given every account of a project.
 
     Grant the role that the task needs, on the one resource that it is about.
     """
     role = at(args.props, "role")
-    if role in BASIC_ROLES or (role in IMPERSONATION and args.resource_type.startswith("gcp:projects/")):
+    of_all = ABOVE_RESOURCES.match(args.resource_type)
+    if role in BASIC_ROLES | GRANTS or (of_all and role in IMPERSONATION):
         yield f"role is {role}"
-    if re.search(r":(projects|folders|organizations)/iAMPolicy:", args.resource_type):
+    if of_all and kind_of(args).endswith("/iAMPolicy:IAMPolicy"):
         yield "it replaces every grant that there is: take an IAMMember for each role"
 
 

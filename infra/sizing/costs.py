@@ -9,7 +9,7 @@ from infra.components.sidecar import MEMORY_MIB, SCRAPE_INTERVAL, VCPU
 from infra.monitoring.cloud.alert_policies import alert_policies
 from infra.monitoring.cloud.expressions import groups, is_watched_from_outside
 from infra.monitoring.rules import metrics, milliseconds
-from infra.settings import Database, Settings, vcpus
+from infra.settings import Database, Settings, memory_gib, vcpus
 from infra.settings_rules import SHARED_TIERS
 from infra.sizing.prices import HOURS, SECONDS, usd
 
@@ -36,8 +36,6 @@ EXPORT_OF_A_GB = 0.3
 """Compressed, without indexes and free space: an assumption."""
 REPLICAS = 3
 """Of each row, in a distributed database."""
-GIB_OF_A_VCPU = 8
-"""Of Enterprise Plus and AlloyDB."""
 MILLION = 10**6
 
 
@@ -142,18 +140,16 @@ def _of_database(database: Database, usage: Usage) -> dict[str, float]:
         # Its machines have no disks of their own: each of its clusters has one storage.
         return {
             vcpu: usd("alloydb.vcpu", machines * size * HOURS),
-            memory: usd("alloydb.memory", machines * size * GIB_OF_A_VCPU * HOURS),
+            memory: usd("alloydb.memory", machines * memory_gib(database) * HOURS),
             storage: usd("alloydb.storage", (1 + elsewhere) * usage.stored_gb),
         }
     disks = usd("cloud-sql.storage", machines * max(database.disk_gb, usage.stored_gb))
     if database.tier in SHARED_TIERS:
         return {vcpu: usd(f"shared.{database.tier}", machines * HOURS), memory: 0, storage: disks}
-    plus = database.edition == "ENTERPRISE_PLUS"
-    product = "enterprise-plus" if plus else "enterprise"
-    gib = size * GIB_OF_A_VCPU if plus else int(database.tier.rpartition("-")[2]) / 1024
+    product = "enterprise-plus" if database.edition == "ENTERPRISE_PLUS" else "enterprise"
     return {
         vcpu: usd(f"{product}.vcpu", machines * size * HOURS),
-        memory: usd(f"{product}.memory", machines * gib * HOURS),
+        memory: usd(f"{product}.memory", machines * memory_gib(database) * HOURS),
         storage: disks,
     }
 

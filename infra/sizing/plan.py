@@ -12,6 +12,7 @@ from infra.budgets import ConnectionBudget, check, connection_budget
 from infra.environment import service_config
 from infra.regions import REGIONS
 from infra.settings import Settings, SettingsError, vcpus
+from infra.settings_rules import ALLOYDB_VCPUS, PLUS_VCPUS
 from infra.sizing.costs import SERIES_AT_WORK, Usage, costs, idle
 from infra.sizing.demand import DAY, Demand
 from infra.sizing.stack_file import CERTIFICATE
@@ -54,12 +55,11 @@ STAGES = (ENTERPRISE, ENTERPRISE_PLUS, ALLOYDB, DISTRIBUTED)
 SIZES = MappingProxyType(
     {
         ENTERPRISE: range(2, 97, 2),
-        ENTERPRISE_PLUS: (2, 4, 8, 16, 32, 48, 64, 80, 96, 128),
-        ALLOYDB: (2, 4, 8, 16, 32, 64, 96, 128),
+        ENTERPRISE_PLUS: PLUS_VCPUS,
+        ALLOYDB: ALLOYDB_VCPUS,
     }
 )
-"""vCPU that a machine can have: docs.cloud.google.com/sql/docs/postgres/machine-series-overview (from memory; check),
-and /alloydb/docs/instance-read-pool-create, read in November 2026."""
+"""vCPU that a machine can have."""
 
 
 class CapacityError(Exception):

@@ -19,7 +19,6 @@ SAMPLES: Mapping[str, Any] = MappingProxyType(
         "gcp:region": "us-central1",
         "authsvc:domain": "auth.example.com",
         "authsvc:backup": {"region": "us-east1"},
-        "authsvc:database": {"caCertificate": CERTIFICATE},
         "authsvc:monitoring": {"emails": ["operations@example.com"]},
     }
 )
@@ -40,13 +39,19 @@ def read(stack: str) -> Settings:
     except yaml.YAMLError as error:
         raise SettingsError([f"infra/{path.name} is no YAML: {' '.join(str(error).split())}."]) from None
     config = filled_in((file or {}).get("config") or {}, SAMPLES)
-    database = config.get("authsvc:database", {})
-    if database.get("engine") == "alloydb":
-        # There production must have one.
-        config["authsvc:database"] = filled_in(database, {"replicaRegion": SAMPLES["authsvc:backup"]["region"]})
+    if database := config.get("authsvc:database"):
+        config["authsvc:database"] = filled_in(database, _samples_of(database.get("engine")))
     settings = Settings.read(stack, config)
     check(settings, service_config(settings))
     return settings
+
+
+def _samples_of(engine: str | None) -> Mapping[str, Any]:
+    """Return what an engine is asked for beyond what all are."""
+    certificate = {"caCertificate": CERTIFICATE}
+    # Of AlloyDB production has a second cluster.
+    elsewhere = {"replicaRegion": SAMPLES["authsvc:backup"]["region"]}
+    return {"alloydb": certificate | elsewhere, "external": certificate}.get(engine or "", {})
 
 
 def filled_in(file: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

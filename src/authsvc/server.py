@@ -127,8 +127,13 @@ def connections_that_fit(config: Config, limit: int | None) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     files = MAX_CONNECTIONS * 2 if most == resource.RLIM_INFINITY else most
     by_files = files - RESERVED_FILES - config.database.pool_size - MAX_ADMIN_CONNECTIONS
-    by_memory = LEAST_CONNECTIONS + memory_left(config, limit) / CONNECTION_BYTES
-    return max(1, int(min(MAX_CONNECTIONS, by_files, by_memory)))
+    return max(1, min(MAX_CONNECTIONS, by_files, connections_by_memory(config, limit)))
+
+
+def connections_by_memory(config: Config, limit: int | None) -> int:
+    """Return how many connections of clients the memory alone is enough for; `limit` and errors as above."""
+    room = memory_left(config, limit) / CONNECTION_BYTES
+    return LEAST_CONNECTIONS + int(min(MAX_CONNECTIONS, room))
 
 
 class _Port:

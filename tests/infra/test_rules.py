@@ -70,14 +70,12 @@ def test_the_rules_of_the_objectives_are_those_of_the_file() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_promtool_accepts_the_rules(promtool: Promtool, path: Path) -> None:
-    done = promtool("check", "rules", "--lint=all", "--lint-fatal", path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool.accepts_rules(path)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_each_alert_comes_at_its_minute_and_not_below(promtool: Promtool, path: Path) -> None:
-    done = promtool("test", "rules", path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool.sees_alerts_come(path)
 
 
 @pytest.mark.parametrize("path", INLINED, ids=lambda path: path.name)
@@ -87,8 +85,7 @@ def test_the_same_alerts_come_without_recording_rules(promtool: Promtool, path: 
         test.pop("promql_expr_test", None)
     rules = inlined(RULE_FILES[Path(name).name] for name in case["rule_files"])
     assert not [rule for rule in each_rule([rules]) if "record" in rule or ":" in "".join(metrics(rule["expr"]))]
-    done = promtool("test", "rules", _laid_out(tmp_path, case, rules))
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool.sees_alerts_come(_laid_out(tmp_path, case, rules))
 
 
 @pytest.mark.parametrize("path", SCALED, ids=lambda path: path.name)
@@ -101,8 +98,7 @@ def test_the_same_alerts_come_sixty_times_sooner_when_scaled(promtool: Promtool,
         for check in chain(test["alert_rule_test"], test.get("promql_expr_test", ())):
             check["eval_time"] = scaled_duration(check["eval_time"], FACTOR)
     rules = scaled(RULE_FILES[Path(case["rule_files"][0]).name], FACTOR)
-    done = promtool("test", "rules", _laid_out(tmp_path, case, rules))
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool.sees_alerts_come(_laid_out(tmp_path, case, rules))
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels'].get('burn_rate', '')}")
@@ -168,11 +164,7 @@ def test_a_runbook_sends_nobody_where_nothing_is(path: Path) -> None:
 @each_runbook
 def test_promtool_parses_the_queries_of_a_runbook(promtool: Promtool, path: Path, tmp_path: Path) -> None:
     queries = re.findall(r"^    promql: (.+)$", path.read_text("utf-8"), re.MULTILINE)
-    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
-    file = tmp_path / "queries.yml"
-    file.write_text(write({"groups": [{"name": "queries", "rules": rules}]}))
-    done = promtool("check", "rules", "--lint=none", file)
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool.accepts_queries(queries, tmp_path)
 
 
 @each_runbook

@@ -17,7 +17,7 @@ POOLED = {
     "authsvc:database": {
         "tier": "db-perf-optimized-N-8",
         "edition": "ENTERPRISE_PLUS",
-        "maxConnections": 1024,
+        "maxConnections": 624,
         "readReplicas": 3,
     },
 }
@@ -173,8 +173,8 @@ def test_a_pooler_stands_between_where_the_budget_asks_for_it_and_never_before_a
     (pooling,) = settings_of(primary(pooled))["connectionPoolConfigs"]
     flags = {flag["name"]: flag["value"] for flag in pooling["flags"]}
     assert pooling["connectionPoolingEnabled"] is True
-    assert flags == {"pool_mode": "transaction", "max_pool_size": "500", "max_client_connections": "5000"}
-    assert int(flags_of(primary(pooled))["max_connections"]) == 2 * 500 + 4 + 20
+    assert flags == {"pool_mode": "transaction", "max_pool_size": "300", "max_client_connections": "5000"}
+    assert int(flags_of(primary(pooled))["max_connections"]) == 2 * 300 + 4 + 20
     assert "connectionPoolConfigs" not in settings_of(primary(direct))
     for stack, port in ((pooled, 6432), (direct, 5432)):
         assert f"@10.1.0.2:{port}/" in stack.one(VERSION, "authsvc-database-url").inputs["secretData"]

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pulumi
 import pytest
 
 from authsvc.config import Config
@@ -280,6 +281,28 @@ def test_of_an_external_database_nothing_is_made_and_its_secrets_are_read() -> N
     assert asked == {"distributed-url", "distributed-owner-url"}
     assert url_of(recording, "database-url") == cloud.SECRET_DATA["distributed-url"]
     assert url_of(recording, "owner-url") == cloud.SECRET_DATA["distributed-owner-url"]
+
+
+@pytest.mark.parametrize(
+    "key, secret, held, like",
+    [
+        ("urlSecret", "distributed-url", "of-the-service", "postgresql://authsvc:"),
+        ("urlSecret", "distributed-url", "postgresql://authsvc@db.example.com/authsvc", "postgresql://authsvc:"),
+        ("urlSecret", "distributed-url", "postgresql://somebody:hush@db.example.com/authsvc", "postgresql://authsvc:"),
+        ("ownerUrlSecret", "distributed-owner-url", "mysql://owner:hush@db.example.com/authsvc", "postgresql://OWNER:"),
+        ("ownerUrlSecret", "distributed-owner-url", "postgresql://owner:hush@[db/authsvc", "postgresql://OWNER:"),
+    ],
+)
+def test_a_secret_of_people_that_holds_no_url_is_one_sentence_without_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, key: str, secret: str, held: str, like: str
+) -> None:
+    monkeypatch.setitem(cloud.SECRET_DATA, secret, held)
+    with pytest.raises(pulumi.RunError) as refused:
+        stacks.recorded(settings_of("distributed"))
+    assert str(refused.value) == (
+        f"authsvc:database.{key}: the secret {secret} holds no URL like {like}PASSWORD@HOST/DATABASE; add a version to"
+        " it that is one."
+    )
 
 
 def test_the_migration_makes_the_role_with_the_password_that_is_in_its_url() -> None:

@@ -1,8 +1,10 @@
 """The service on Cloud Run: what the stack says of it agrees with the image and with the service's own code."""
 
+import asyncio
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from authsvc import embedded
-from authsvc.app import Service
+from authsvc.app import Service, compose
 from authsvc.config import Config, settings
 from infra import budgets, environment
 from infra.components.attempts import Revision, revision
@@ -19,8 +21,8 @@ from infra.components.service import CONTAINER, traffic
 from infra.components.sidecar import CONFIGURATION, HEALTH_PORT, JOB
 from infra.environment import service_config
 from infra.settings import Rollout, SettingsError
-from tests.cli.conftest import run
-from tests.conftest import SIGNING_KEYS
+from tests.cli.conftest import CREDENTIALS, run
+from tests.conftest import SIGNING_KEYS, Client, Serve
 from tests.faults.test_tls import Authority
 from tests.infra.cloud import cloud, stacks
 from tests.infra.cloud.conftest import Recorded
@@ -134,7 +136,41 @@ def test_ports_and_probes_are_those_of_the_image_and_of_the_service(stack: Recor
     assert {each["path"] for each in probes.values()} <= offered
     # What Docker asks is what says that the process lives; whether requests should come is another question.
     assert f"'GET', '{probes['liveness']['path']}'" in DOCKERFILE
-    assert probes["startup"] == probes["liveness"] != probes["readiness"]
+
+
+async def test_without_its_database_no_revision_begins_and_no_instance_leaves_or_ends(
+    stack: Recording, config: Config, serve: Serve
+) -> None:
+    container = container_of(stack.one(SERVICE), CONTAINER)
+    nowhere = replace(config.database, url=type(config.database.url)("postgresql://127.0.0.1:1/none?sslmode=disable"))
+    unreachable = await asyncio.to_thread(compose, replace(config, database=nowhere))
+    people, admin = await serve(unreachable.public), await serve(unreachable.admin)
+    answers = {
+        kind: (await admin.get(container[f"{kind}Probe"]["httpGet"]["path"])).status
+        for kind in ("startup", "readiness", "liveness")
+    }
+    assert answers == {"startup": 503, "readiness": 200, "liveness": 200}
+    # What leaves with the instances where readiness asks for the database.
+    assert (await people.get("/.well-known/jwks.json")).status == 200
+    refused = await people.post("/api/auth/login", json=CREDENTIALS)
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+
+
+async def test_a_revision_begins_once_its_database_answers_and_is_migrated(stack: Recording, admin: Client) -> None:
+    path = container_of(stack.one(SERVICE), CONTAINER)["startupProbe"]["httpGet"]["path"]
+    assert (await admin.get(path)).status == 200
+
+
+def test_an_instance_that_hangs_leaves_before_it_is_started_again(stack: Recording) -> None:
+    container = container_of(stack.one(SERVICE), CONTAINER)
+    readiness, liveness = container["readinessProbe"], container["livenessProbe"]
+    leaves = readiness["periodSeconds"] * readiness["failureThreshold"] + readiness["timeoutSeconds"]
+    # At best it began to hang right before a probe.
+    ends = liveness["periodSeconds"] * (liveness["failureThreshold"] - 1) + liveness["timeoutSeconds"]
+    assert leaves < ends
+    # Cloud Run has a bound for all of a start.
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] <= 240
 
 
 def test_the_image_starts_what_the_stack_asks_of_it(stack: Recording) -> None:

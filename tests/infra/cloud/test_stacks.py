@@ -26,7 +26,7 @@ VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "authsvc:database": {
                 "edition": "ENTERPRISE_PLUS",
                 "tier": "db-perf-optimized-N-8",
-                "maxConnections": 1000,
+                "maxConnections": 800,
                 "pitrDays": 14,
                 "readReplicas": 2,
             },
