@@ -78,7 +78,8 @@ class Connections:
 
     def asks(self, connection: "Connection", body: StreamReader) -> None:
         """Let a connection not give way while its request is being answered, once the `body` has come."""
-        connection.end_of_head()
+        if connection.head is not None:
+            connection.end_of_head()
         self._waiting.pop(connection, None)
         if not body.is_eof():
             connection.body = body
@@ -87,8 +88,9 @@ class Connections:
 
     def waits(self, connection: "Connection") -> None:
         """Let a connection give way again, after all that wait already."""
-        connection.body = None
-        self._waiting.pop(connection, None)
+        if connection.body is not None:
+            connection.body = None
+            self._waiting.pop(connection, None)
         if connection in self._open:
             self._waiting[connection] = None
 
@@ -120,7 +122,8 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._connections = connections
-        self._head: asyncio.TimerHandle | None = None
+        self.head: asyncio.TimerHandle | None = None
+        """The clock of a head that has to come."""
         self._taking: asyncio.TimerHandle | None = None
         # Bytes of a head that has not ended, and the body of the last head that has.
         self._unended = 0
@@ -147,7 +150,7 @@ class Connection(web.RequestHandler):
         """Give the first head its time."""
         super().connection_made(transport)
         self._connections.opened(self)
-        self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
+        self.head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop the clocks."""
@@ -172,8 +175,8 @@ class Connection(web.RequestHandler):
             self._unended = 0
         else:
             self._bound_unended(len(data))
-        if self._head is None and self.idle:
-            self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
+        if self.head is None and self.idle:
+            self.head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
 
     def _requests_have_come(self, body: StreamReader, data: bytes) -> None:
         if not body.is_eof():
@@ -201,9 +204,9 @@ class Connection(web.RequestHandler):
 
     def end_of_head(self) -> None:
         """Stop the clock of the head that has come."""
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
+        if self.head is not None:
+            self.head.cancel()
+            self.head = None
 
     def pause_writing(self) -> None:
         """Give the client its time to take what waits for it."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion, hdrs, web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from multidict import CIMultiDict
 
@@ -194,13 +194,13 @@ class _Port:
 
     def _counted(self, handle: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         async def handler(request: web.Request) -> web.StreamResponse:
-            connection = request.protocol
-            assert isinstance(connection, Connection)  # noqa: S101 - `_accept` has made it
+            connection: Connection = request.protocol  # type: ignore[assignment] # `_accept` has made it
             self._connections.asks(connection, request.content)
-            malformed = not _is_http(request)
+            headers = request.headers
+            malformed = not _is_http(request.version, headers.get(hdrs.HOST, ""))
             if malformed:
                 request = _malformed(request)
-            elif hdrs.EXPECT in request.headers or not request.rel_url.path_safe.startswith("/"):
+            elif hdrs.EXPECT in headers or not request.rel_url.path_safe.startswith("/"):
                 request = _plain(request)
             try:
                 response: web.StreamResponse = await handle(request)
@@ -213,17 +213,13 @@ class _Port:
         return handler
 
 
-def _is_http(request: web.Request) -> bool:
+@lru_cache(maxsize=64)
+def _is_http(version: HttpVersion, host: str) -> bool:
     """Tell whether it is HTTP/1 and has a Host that is one (RFC 9112 §3.2).
 
     aiohttp's parser takes 0.9, 2.0 and any text.
     """
-    return request.version.major == 1 and _is_host(request.headers.get(hdrs.HOST, ""))
-
-
-@lru_cache(maxsize=64)
-def _is_host(text: str) -> bool:
-    return _HOST.fullmatch(text) is not None
+    return version.major == 1 and _HOST.fullmatch(host) is not None
 
 
 def _malformed(request: web.Request) -> web.Request:
