@@ -44,6 +44,8 @@ class Witness:
         self, request: web.Request, response: web.StreamResponse, route: Route | None, body: object
     ) -> str | None:
         value = orjson.loads(body) if isinstance(body, bytes) and "json" in response.content_type else None
+        if request.match_info.http_exception is not None:
+            return None  # it had no path, and was answered as / by another request
         if route is None:
             return self._fault_of_unmatched(response, value)
         method = "get" if request.method == "HEAD" else request.method.lower()

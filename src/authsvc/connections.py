@@ -81,7 +81,7 @@ class Connections:
         if connection.head is not None:
             connection.end_of_head()
         self._waiting.pop(connection, None)
-        if not body.is_eof():
+        if body is not EMPTY_PAYLOAD and not body.is_eof():
             connection.body = body
             self._waiting[connection] = None
             body.on_eof(partial(self._has_come, connection, body))
@@ -95,7 +95,7 @@ class Connections:
             self._waiting[connection] = None
 
     async def all_answered(self) -> None:
-        """Return when nothing is in flight: no answer is being made, or sent."""
+        """Return when nothing is in flight: no answer is being made, or has not left yet."""
         while any(each.is_answering for each in self._all):  # noqa: ASYNC110 - nobody tells it
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -143,8 +143,8 @@ class Connection(web.RequestHandler):
 
     @property
     def is_answering(self) -> bool:
-        """Whether an answer is being made, or sent."""
-        return self._request_in_progress
+        """Whether an answer is being made, or has not left yet."""
+        return self._request_in_progress or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give the first head its time."""

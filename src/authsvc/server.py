@@ -196,14 +196,13 @@ class _Port:
         async def handler(request: web.Request) -> web.StreamResponse:
             connection: Connection = request.protocol  # type: ignore[assignment] # `_accept` has made it
             self._connections.asks(connection, request.content)
-            headers = request.headers
-            malformed = not _is_http(request.version, headers.get(hdrs.HOST, ""))
+            malformed = not _is_http(request.version, request.headers.get(hdrs.HOST, ""))
             if malformed:
                 request = _malformed(request)
-            elif hdrs.EXPECT in headers or not request.rel_url.path_safe.startswith("/"):
-                request = _plain(request)
             try:
                 response: web.StreamResponse = await handle(request)
+            except (web.HTTPException, UnicodeEncodeError):  # aiohttp's own, before any handler of ours
+                response = await handle(_plain(request))
             finally:
                 self._connections.waits(connection)
             if malformed or self.draining:
@@ -230,7 +229,7 @@ def _malformed(request: web.Request) -> web.Request:
 
 
 def _plain(request: web.Request) -> web.Request:
-    """Take away what aiohttp would answer by itself, before any handler of ours.
+    """Take away what aiohttp answers by itself, before any handler of ours.
 
     Every Expect but 100-continue, which a server may (RFC 9110 §10.1.1): aiohttp quotes it, or answers 500 where it
     cannot. And a target without a path (`OPTIONS *`, CONNECT, `http://host`, RFC 9112 §3.2) means /.

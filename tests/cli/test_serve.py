@@ -206,6 +206,24 @@ def test_an_export_that_is_still_being_sent_is_sent_to_its_end(
     assert running.ends() == 0
 
 
+def test_an_answer_that_waits_for_its_client_is_sent_to_its_end(settings: dict[str, str], start: Start) -> None:
+    """DEP-08 (ASVS 16.5.2): it is made and handed over, and the client is slower than the way down."""
+    running = start("serve", settings={**settings, "AUTHSVC_SHUTDOWN_SECONDS": "60"})
+    running.until_it_says(READY)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", int(running.settings["AUTHSVC_PORT"])))
+        connection.sendall(b"GET /api/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n")
+        head = connection.recv(13)
+        running.send(signal.SIGTERM)
+        eventually(lambda: is_closed(running), "it listens no more")
+        time.sleep(1.5)  # a slower client finds nothing else
+        head, _, body = (head + rest_of(connection)).partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}\r\n".encode() in head.lower() + b"\r\n"
+    assert running.ends() == 0
+
+
 def is_closed(running: Running) -> bool:
     try:
         raw(running, b"").close()
