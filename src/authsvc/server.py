@@ -27,7 +27,7 @@ from authsvc.app import Service, compose
 from authsvc.config import Config
 from authsvc.connections import TAKE_SECONDS, Connection, Connections
 from authsvc.passwords import memory_left
-from authsvc.web.routes import MALFORMED
+from authsvc.web.routes import MALFORMED, without_detour
 
 MAX_CONNECTIONS = 10_000
 # However little memory there is: those of SERVICE_MIB in passwords.py.
@@ -144,7 +144,7 @@ class _Port:
         self._connections = Connections(limit)
         self._sockets: asyncio.Server | None = None
         # `close` has waited before: what is left then is cut.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._app, self._runner = app, web.AppRunner(app, access_log=None, shutdown_timeout=1)
 
     def connections(self) -> int:
         """Return how many connections are open."""
@@ -158,7 +158,7 @@ class _Port:
         """
         await self._runner.setup()
         server = self._server()
-        server.request_handler = self._counted(server.request_handler)
+        server.request_handler = self._counted(without_detour(self._app, server.request_handler))
         try:
             self._sockets = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
             for each in self._sockets.sockets:  # those that it accepts inherit all of it

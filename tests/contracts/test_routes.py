@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from authsvc.app import Service
@@ -68,6 +69,43 @@ def test_the_router_holds_nothing_but_the_table(service: Service) -> None:
     (unmatched,) = set(service.public.router.routes()) - service.public[ROUTES].keys()
     assert (unmatched.method, unmatched.handler.__qualname__.partition(".")[0]) == ("*", "observe")
     assert not service.public._subapps
+
+
+async def test_a_path_in_its_own_words_leads_where_the_router_leads(service: Service) -> None:
+    """What spares the router its work opens no second way in (CWE-288)."""
+    asked: list[str] = []
+
+    async def router(request: web.Request) -> web.StreamResponse:
+        asked.append(request.raw_path)
+        return web.Response()
+
+    seen: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(request)
+        return web.Response()
+
+    app = web.Application()
+    routes.install(app, table_of(service), [lambda _route, _handler: handler])
+    answer = routes.without_detour(app, router)
+    for entry, route in app[ROUTES].items():
+        await answer(make_mocked_request(entry.method, route.path))
+        if "{" in route.path:
+            assert asked.pop() == route.path
+            continue
+        request = seen.pop()
+        found = await app.router.resolve(request)
+        assert (request.match_info.route, dict(request.match_info)) == (found.route, dict(found)), route.path
+        assert request.app is app
+        for other in (f"{route.path}?a", f"{route.path}/", route.path.replace("a", "%61"), f"http://a{route.path}"):
+            if other != route.path:
+                await answer(make_mocked_request(entry.method, other))
+                assert asked.pop() == other
+        await answer(make_mocked_request("TRACE", route.path))
+        await answer(make_mocked_request(entry.method, route.path, {"Expect": "100-continue"}))
+        assert asked == [route.path] * 2
+        asked.clear()
+    assert not seen
 
 
 def test_every_route_is_described_once(service: Service) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from authsvc.refusals import MalformedRequest, MethodNotAllowed, NotFound, Refusal
 from authsvc.web.reading import Shape
@@ -93,6 +93,28 @@ def install(app: web.Application, table: Iterable[Route], around: Sequence[Aroun
             installed[app.router.add_route(method, pattern, handler)] = route
     app.router.add_route("*", f"/{_ANYTHING}", _within(around, None, _unmatched))
     app[ROUTES], app[AROUND] = installed, around
+
+
+def without_detour(app: web.Application, router: Handler) -> Handler:
+    """Return what answers as `router` does, and asks it only where a request is not spelt as its route is.
+
+    The very text of a path that holds nothing else leads to the same handler, in a fraction of the time.
+    """
+    direct: dict[tuple[str, str], web.UrlMappingMatchInfo] = {}
+    for entry, route in app.get(ROUTES, {}).items():
+        if "{" not in route.path:
+            found = direct[entry.method, route.path] = web.UrlMappingMatchInfo({}, entry)
+            found.add_app(app)
+            found.freeze()
+
+    def handler(request: web.Request) -> Awaitable[web.StreamResponse]:
+        found = direct.get((request.method, request.raw_path))
+        if found is None or hdrs.EXPECT in request.headers:
+            return router(request)
+        request._match_info = found  # noqa: SLF001 - where the router puts it, too
+        return found.handler(request)
+
+    return handler
 
 
 def _within(around: Sequence[Around], route: Route | None, handler: Handler) -> Handler:
