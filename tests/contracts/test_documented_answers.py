@@ -284,6 +284,7 @@ async def walk(client: Client, service: Mapping[str, str]) -> None:
     await make.user(client)
     for path in ("/", "/login", "/register", *ACCOUNT, "/api/docs", "/api/openapi.json", *STATIC):
         await client.get(path, allow_redirects=False)
+    await client.get("/.well-known/change-password", allow_redirects=False)
     for path in ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server"):
         found = await client.get(path)
         await client.get(path, headers={"If-None-Match": found.headers["ETag"]})

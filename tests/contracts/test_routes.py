@@ -17,6 +17,7 @@ from tests.conftest import Client, Serve
 # To open a route to everyone is a decision, made here too.
 PUBLIC = """
 GET /
+GET /.well-known/change-password
 GET /.well-known/jwks.json
 GET /.well-known/oauth-authorization-server
 GET /api/docs

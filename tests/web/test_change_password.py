@@ -57,6 +57,13 @@ async def test_the_new_password_is_good_and_the_old_one_is_not(client: Client) -
     ]
 
 
+async def test_a_password_manager_finds_the_form(client: Client) -> None:
+    found = await client.get("/.well-known/change-password", allow_redirects=False)
+    assert (found.status, found.headers["Location"]) == (303, "/account/password")
+    unsure = await client.get("/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200")
+    assert unsure.status == 404
+
+
 async def test_every_other_session_ends_and_the_one_that_asks_stays(client: Client) -> None:
     """REF-10, RST-19 (ASVS 7.4.3)"""
     await make.user(client)

@@ -9,7 +9,7 @@ from authsvc.flows.change_password import ChangePassword
 from authsvc.flows.profile import Profile
 from authsvc.password_policy import PasswordPolicy
 from authsvc.refusals import Busy, InvalidCredentials, InvalidToken, RateLimited, Refusal
-from authsvc.web import notices
+from authsvc.web import notices, redirects
 from authsvc.web.forms import Forms, wrong_password
 from authsvc.web.guard import IDENTITY
 from authsvc.web.inputs import PasswordChange, password_change
@@ -43,6 +43,10 @@ class ChangePasswordDoor:
     async def get_page(self, request: web.Request) -> web.Response:
         """Show the empty form."""
         return await self._show(request)
+
+    async def get_well_known(self, _request: web.Request) -> web.Response:
+        """Lead a password manager to the form (W3C, A Well-Known URL for Changing Passwords)."""
+        return redirects.see_other("/account/password")
 
     async def post_form(self, request: web.Request) -> web.Response:
         """Change the password and lead back to the account page; a refusal shows the form again, empty."""
@@ -90,6 +94,15 @@ class ChangePasswordDoor:
                 tag="Account",
                 reads=self._shape,
                 refuses=(InvalidCredentials, RateLimited, Busy),
+            ),
+            Route(
+                "GET",
+                "/.well-known/change-password",
+                self.get_well_known,
+                summary="Where a password is changed, for password managers",
+                answers=(Answer(303, "To the form."),),
+                tag="Pages",
+                public=True,
             ),
             Route(
                 "GET",
