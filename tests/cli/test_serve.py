@@ -229,6 +229,8 @@ def is_closed(running: Running) -> bool:
         raw(running, b"").close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it closed meanwhile: the next one is refused
+        pass
     return False
 
 
