@@ -20,7 +20,7 @@ MAX_FIELD_BYTES = 8190
 MAX_FIELDS = 64
 # Of a head that has not ended: the parser bounds each field and their number, 1 MiB together, and holds it twice.
 MAX_HEAD_BYTES = 32 * 1024
-# Of a body that nobody reads yet, from where on no more is read, or a 16th as many chunks, which cost more than they hold.
+# Of a body that nobody reads yet: then no more is read, or at a 16th as many chunks, which cost more than they hold.
 UNREAD_BYTES = 16 * 1024
 # Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
 KEEPALIVE_SECONDS = 75

@@ -231,8 +231,9 @@ def _malformed(request: web.Request) -> web.Request:
 def _plain(request: web.Request) -> web.Request:
     """Take away what aiohttp answers by itself, before any handler of ours.
 
-    An Expect, which a server may (RFC 9110 §10.1.1): 100-continue is answered by now, and another aiohttp quotes, or
-    answers 500 where it cannot. And a target without a path (`OPTIONS *`, CONNECT, `http://host`, RFC 9112 §3.2) means /.
+    An Expect, which a server may (RFC 9110 §10.1.1): 100-continue is answered by now, and another aiohttp quotes,
+    or answers 500 where it cannot. And a target without a path (`OPTIONS *`, CONNECT, `http://host`, RFC 9112 §3.2)
+    means /.
     """
     if not request.rel_url.path_safe.startswith("/"):
         request = request.clone(rel_url="/")
