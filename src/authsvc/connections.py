@@ -20,6 +20,8 @@ MAX_FIELD_BYTES = 8190
 MAX_FIELDS = 64
 # Of a head that has not ended: the parser bounds each field and their number, 1 MiB together, and holds it twice.
 MAX_HEAD_BYTES = 32 * 1024
+# Of a body that nobody reads yet: then no more is read, or at a 16th as many chunks, which cost more than they hold.
+UNREAD_BYTES = 16 * 1024
 # Beyond the 60 s that load balancers keep idle connections, so that it is they who close one, never both at once.
 KEEPALIVE_SECONDS = 75
 # For the head of a request, from the connection or from the head's first bytes on.
@@ -116,6 +118,7 @@ class Connection(web.RequestHandler):
             logger=logging.getLogger("aiohttp.server"),
             keepalive_timeout=KEEPALIVE_SECONDS,
             lingering_time=LINGER_SECONDS,
+            read_bufsize=UNREAD_BYTES,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_FIELD_BYTES,
             max_headers=MAX_FIELDS,

@@ -231,13 +231,19 @@ def _malformed(request: web.Request) -> web.Request:
 def _plain(request: web.Request) -> web.Request:
     """Take away what aiohttp answers by itself, before any handler of ours.
 
-    Every Expect but 100-continue, which a server may (RFC 9110 §10.1.1): aiohttp quotes it, or answers 500 where it
-    cannot. And a target without a path (`OPTIONS *`, CONNECT, `http://host`, RFC 9112 §3.2) means /.
+    An Expect, which a server may (RFC 9110 §10.1.1): 100-continue is answered by now, and another aiohttp quotes,
+    or answers 500 where it cannot. And a target without a path (`OPTIONS *`, CONNECT, `http://host`, RFC 9112 §3.2)
+    means /.
     """
     if not request.rel_url.path_safe.startswith("/"):
         request = request.clone(rel_url="/")
-    if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
-        headers = CIMultiDict(request.headers)
+    if hdrs.EXPECT in request.headers:
+        # To clone what is no UTF-8 would be an error. Such bytes stand for nothing that is read here.
+        headers = CIMultiDict((name, _in_utf8(value)) for name, value in request.headers.items())
         headers.popall(hdrs.EXPECT)
         request = request.clone(headers=headers)
     return request
+
+
+def _in_utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

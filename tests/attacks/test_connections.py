@@ -54,6 +54,14 @@ def connect(running: Running, *, admin: bool = False) -> socket.socket:
     return socket.create_connection(("127.0.0.1", int(port)), timeout=60)
 
 
+def greedy(running: Running) -> socket.socket:
+    """Return a connection that takes next to nothing of an answer, however large its machine's memory is."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(("127.0.0.1", int(running.settings["AUTHSVC_PORT"])))
+    return connection
+
+
 def rest_of(connection: socket.socket) -> bytes:
     """Return all that comes until the other side closes, by a reset too."""
     received = bytearray()
@@ -208,10 +216,7 @@ def test_answers_that_are_not_taken_cost_little_memory(served: Running, path: st
     before = memory(served)
     with contextlib.ExitStack() as stack:
         for _ in range(UNTAKEN):
-            greedy = stack.enter_context(socket.socket())
-            greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            greedy.connect(("127.0.0.1", int(served.settings["AUTHSVC_PORT"])))
-            greedy.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 10)
+            stack.enter_context(greedy(served)).sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 10)
         label = f'authsvc_http_requests_total{{method="GET",route="{path}",status="2xx"}} '
         eventually(lambda: int(scrape(served).partition(label)[2].split("\n")[0]) > UNTAKEN, "all are answered")
         assert (memory(served) - before) / UNTAKEN < 200 * 1024
@@ -221,12 +226,16 @@ def test_answers_that_are_not_taken_cost_little_memory(served: Running, path: st
 FIELDS = b"".join(b"X%d: %s\r\n" % (number, b"a" * 7000) for number in range(60))
 MANY_FIELDS = b"".join(b"X%d:\r\n" % number for number in range(60))
 CHUNKED = b"POST /api/auth/login HTTP/1.1\r\n" + BODY + b"Transfer-Encoding: chunked\r\n\r\n"
+UNTAKEN_ONE = b"GET /api/docs HTTP/1.1\r\nHost: a\r\n"
+CRUMBS = b"Transfer-Encoding: chunked\r\n\r\n" + b"2\r\nab\r\n" * 100_000
 ENDLESS = {
     "a head": b"GET /login HTTP/1.1\r\nHost: a\r\n" + FIELDS,
     "a head behind others": ASK * 3 + b"GET /login HTTP/1.1\r\nHost: a\r\n" + FIELDS,
     "trailers": CHUNKED + b"0\r\n" + FIELDS,
     "an extension of a chunk": CHUNKED + b"1;" + b"a" * 1_000_000,
     "chunks": CHUNKED + b"1\r\n \r\n" * 16_000,
+    "chunks that nobody reads": UNTAKEN_ONE + CRUMBS,
+    "chunks of a request that waits": UNTAKEN_ONE + b"\r\nPOST /nothing HTTP/1.1\r\nHost: a\r\n" + CRUMBS,
     "requests of many fields": (b"GET / HTTP/1.1\r\nHost: a\r\n" + MANY_FIELDS + b"\r\n") * 400,
     "requests": (b"GET /api/docs HTTP/1.1\r\nHost: a\r\n" + FIELDS[:28_000] + b"\r\n\r\n") * 50,
 }
@@ -239,7 +248,7 @@ def test_what_does_not_end_costs_little_memory(served: Running, kind: str) -> No
     with contextlib.ExitStack() as stack:
         left = {}
         for _ in range(ENDLESS_ONES):
-            connection = stack.enter_context(connect(served))
+            connection = stack.enter_context(greedy(served))
             connection.settimeout(0)
             left[connection] = memoryview(ENDLESS[kind])
         # To the end, or until nobody takes any more.

@@ -182,6 +182,7 @@ LINES = {
     b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n": b"405",
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\n": b"405",
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n": b"405",
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nX: \xff\r\n": b"405",
     b"GET http://evil.example HTTP/1.1\r\nHost: a\r\n": b"200",
     b"TRACE /login HTTP/1.1\r\nHost: a\r\n": b"405",
     b"GET http://evil.example/api/auth/me HTTP/1.1\r\nHost: a\r\n": b"401",
@@ -237,8 +238,11 @@ async def test_what_a_client_expects_is_answered_by_us_and_not_quoted(wire: Wire
     answer = await wire.exchange(LOGIN_HEAD + b"Expect: 100-Continue\r\n" + body)
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 422 ")
     for expectation in (b"\xff", b"miracles", b"200-ok"):
-        answer = await wire.exchange(LOGIN_HEAD + b"Expect: " + expectation + b"\r\n" + body)
-        assert answer.startswith(b"HTTP/1.1 422 ")
+        for beside in (b"", b"X: \xff\r\n"):
+            answer = await wire.exchange(LOGIN_HEAD + beside + b"Expect: " + expectation + b"\r\n" + body)
+            assert answer.startswith(b"HTTP/1.1 422 ")
+    answer = await wire.exchange(b"GET http://a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
     old = LOGIN_HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Expect: 100-continue\r\n" + body
     assert (await wire.exchange(old)).startswith(b"HTTP/1.0 422 ")
 
