@@ -80,10 +80,9 @@ class Connections:
 
     def asks(self, connection: "Connection", body: StreamReader) -> None:
         """Let a connection not give way while its request is being answered, once the `body` has come."""
-        if connection.head is not None:
-            connection.end_of_head()
+        connection.end_of_head()
         self._waiting.pop(connection, None)
-        if body is not EMPTY_PAYLOAD and not body.is_eof():
+        if not body.is_eof():
             connection.body = body
             self._waiting[connection] = None
             body.on_eof(partial(self._has_come, connection, body))
@@ -125,8 +124,7 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._connections = connections
-        self.head: asyncio.TimerHandle | None = None
-        """The clock of a head that has to come."""
+        self._head: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
         # Bytes of a head that has not ended, and the body of the last head that has.
         self._unended = 0
@@ -153,7 +151,7 @@ class Connection(web.RequestHandler):
         """Give the first head its time."""
         super().connection_made(transport)
         self._connections.opened(self)
-        self.head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
+        self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop the clocks."""
@@ -178,8 +176,8 @@ class Connection(web.RequestHandler):
             self._unended = 0
         else:
             self._bound_unended(len(data))
-        if self.head is None and self.idle:
-            self.head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
+        if self._head is None and self.idle:
+            self._head = self._loop.call_later(HEAD_SECONDS, self.hang_up)
 
     def _requests_have_come(self, body: StreamReader, data: bytes) -> None:
         if not body.is_eof():
@@ -207,9 +205,9 @@ class Connection(web.RequestHandler):
 
     def end_of_head(self) -> None:
         """Stop the clock of the head that has come."""
-        if self.head is not None:
-            self.head.cancel()
-            self.head = None
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
 
     def pause_writing(self) -> None:
         """Give the client its time to take what waits for it."""
